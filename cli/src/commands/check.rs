@@ -1,0 +1,23 @@
+//! `leasehold check`: every mistake in a config file.
+
+use std::path::Path;
+
+use leasehold_common::config;
+
+use crate::apply::unreadable;
+use crate::failure::Failure;
+use crate::out;
+use crate::render::check;
+use crate::render::style::Palette;
+
+/// Prints what was found on stderr, and the summary on stdout if the config can be used.
+pub(crate) fn run(file: &Path) -> Result<(), Failure> {
+    let checked = config::load(file).map_err(unreadable)?;
+    eprint!("{}", check::diagnostics(&checked, Palette::stderr()));
+    let Some(config) = &checked.config else {
+        eprintln!("{}", check::refusal(file, &checked.diagnostics, checked.omitted));
+        return Err(Failure::InvalidTold);
+    };
+    let (_, warnings) = checked.counts();
+    out::print(&format!("{}\n", check::summary(file, config, warnings)))
+}

@@ -1,0 +1,83 @@
+//! A catalog plan: what comes, changes and goes.
+
+use leasehold_common::catalog::{CatalogPlan, Change, ChangeKind};
+
+use super::style::{Palette, Tone};
+use super::text::count;
+
+/// So many changes are listed; the counts tell the rest.
+const LISTED: usize = 50;
+
+/// The plan as text: one line a change, then the counts.
+pub(crate) fn plan(plan: &CatalogPlan, palette: Palette) -> String {
+    let mut out = String::new();
+    for change in plan.changes.iter().take(LISTED) {
+        out.push_str(&line(change, palette));
+    }
+    let more = plan.changes.len().saturating_sub(LISTED);
+    if more > 0 {
+        out.push_str(&palette.paint(Tone::Dim, &format!("… and {}\n", count(more, "more change"))));
+    }
+    out.push_str(&counts(plan));
+    out.push('\n');
+    out
+}
+
+fn line(change: &Change, palette: Palette) -> String {
+    let (sign, tone) = match change.kind {
+        ChangeKind::Add => ("+", Tone::Good),
+        ChangeKind::Change => ("~", Tone::Warn),
+        ChangeKind::Remove => ("-", Tone::Bad),
+    };
+    let what = match &change.job {
+        Some(job) => format!("{} job {}/{job}", change.kind, change.tenant),
+        None => format!("{} tenant {}", change.kind, change.tenant),
+    };
+    format!("{} {what}\n", palette.paint(tone, sign))
+}
+
+/// `plan: tenants 2 added, 0 changed, 0 removed; jobs 4 added, 0 changed, 1 removed`.
+pub(crate) fn counts(plan: &CatalogPlan) -> String {
+    let of = |kind, jobs: bool| plan.changes.iter().filter(|c| c.kind == kind && c.job.is_some() == jobs).count();
+    let group = |jobs| {
+        let [added, changed, removed] = [ChangeKind::Add, ChangeKind::Change, ChangeKind::Remove].map(|k| of(k, jobs));
+        format!("{added} added, {changed} changed, {removed} removed")
+    };
+    format!("plan: tenants {}; jobs {}", group(false), group(true))
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use leasehold_common::id::{JobName, TenantId};
+
+    use super::*;
+
+    fn change(kind: ChangeKind, tenant: &str, job: Option<&str>) -> Change {
+        Change { kind, tenant: TenantId::new(tenant).unwrap(), job: job.map(|job| JobName::new(job).unwrap()) }
+    }
+
+    #[test]
+    fn each_change_is_a_line_and_the_counts_come_last() {
+        let changes = vec![
+            change(ChangeKind::Add, "acme", None),
+            change(ChangeKind::Add, "acme", Some("sync")),
+            change(ChangeKind::Change, "globex", Some("sync")),
+            change(ChangeKind::Remove, "initech", Some("sync")),
+        ];
+        let text = plan(&CatalogPlan { changes, ..CatalogPlan::default() }, Palette::plain());
+        assert_eq!(
+            text,
+            "+ add tenant acme\n+ add job acme/sync\n~ change job globex/sync\n- remove job initech/sync\n\
+             plan: tenants 1 added, 0 changed, 0 removed; jobs 1 added, 1 changed, 1 removed\n"
+        );
+    }
+
+    #[test]
+    fn a_long_plan_is_counted_and_not_listed() {
+        let changes = (0..1_000).map(|n| change(ChangeKind::Add, &format!("t{n}"), None)).collect();
+        let text = plan(&CatalogPlan { changes, ..CatalogPlan::default() }, Palette::plain());
+        assert_eq!(text.lines().count(), LISTED + 2);
+        assert!(text.contains("… and 950 more changes\nplan: tenants 1000 added"), "{text}");
+    }
+}

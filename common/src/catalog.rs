@@ -1,0 +1,286 @@
+//! From what a config wants and what the store has to the plan that closes the gap.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::definition::{Definition, DefinitionId, ScheduleError, Tenant};
+use crate::id::{JobKey, JobName, TenantId};
+use crate::schedule::stable_spread;
+
+/// What a config describes: every tenant, and every job of each.
+#[derive(Clone, Debug, Default)]
+pub struct Desired {
+    /// The tenants, each id once.
+    pub tenants: Vec<Tenant>,
+    /// The jobs, each (tenant, name) once; their tenants are in `tenants`.
+    pub jobs: Vec<DesiredJob>,
+}
+
+/// A job of one tenant.
+#[derive(Clone, Debug)]
+pub struct DesiredJob {
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// Its name.
+    pub name: JobName,
+    /// What it is; shared by all tenants for which it is the same.
+    pub definition: Arc<Definition>,
+}
+
+/// The catalog as the store has it.
+#[derive(Clone, Debug)]
+pub struct CatalogSnapshot {
+    /// Grows with each change.
+    pub revision: i64,
+    /// The store's clock when it was read.
+    pub now: Timestamp,
+    /// Active tenants.
+    pub tenants: Vec<Tenant>,
+    /// All jobs, the removed ones too.
+    pub jobs: Vec<StoredJob>,
+}
+
+/// A job as the store has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredJob {
+    /// Its key.
+    pub key: JobKey,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// Its name.
+    pub name: JobName,
+    /// Its version.
+    pub version: i32,
+    /// What it is.
+    pub definition: DefinitionId,
+    /// Whether it is active; a removed job keeps its row for the sake of its history.
+    pub active: bool,
+}
+
+/// What to write. Made by [`plan`], written by the store in one transaction.
+#[derive(Clone, Debug, Default)]
+pub struct CatalogPlan {
+    /// The revision it was made from.
+    pub revision: i64,
+    /// Tenants that are new or changed.
+    pub put_tenants: Vec<Tenant>,
+    /// Tenants that go.
+    pub remove_tenants: Vec<TenantId>,
+    /// Definitions that jobs of this plan refer to.
+    pub definitions: Vec<(DefinitionId, Arc<Definition>)>,
+    /// Jobs that are new, changed or back again.
+    pub put_jobs: Vec<PutJob>,
+    /// Jobs that go.
+    pub remove_jobs: Vec<JobKey>,
+    /// The same for people, in order of tenant and job.
+    pub changes: Vec<Change>,
+    /// How many active jobs there were before.
+    pub jobs_before: usize,
+}
+
+/// A job to write.
+#[derive(Clone, Debug)]
+pub struct PutJob {
+    /// Its key.
+    pub key: JobKey,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// Its name.
+    pub name: JobName,
+    /// The new version.
+    pub version: i32,
+    /// What it is from now on.
+    pub definition: Arc<Definition>,
+    /// The id of `definition`.
+    pub definition_id: DefinitionId,
+    /// `None`: the schedule stays as it was, with all that is queued. Otherwise what was queued of the old schedule
+    /// and has not started is purged, and this is the next due time.
+    pub reschedule: Option<FirstDue>,
+}
+
+/// When a job with a new schedule is first due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FirstDue {
+    /// At this instant.
+    At(Timestamp),
+    /// So long after the plan is written. If a run of the same job still holds the interval, its completion decides.
+    After(Duration),
+    /// Never: the schedule has no instant left.
+    Never,
+}
+
+/// One line of a plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// What happens.
+    pub kind: ChangeKind,
+    /// To whom.
+    pub tenant: TenantId,
+    /// To which job; `None` for the tenant itself.
+    pub job: Option<JobName>,
+}
+
+/// What happens to a tenant or job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChangeKind {
+    /// It is new.
+    Add,
+    /// Its settings change.
+    Change,
+    /// It goes; its history is kept.
+    Remove,
+}
+
+impl fmt::Display for ChangeKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Add => "add",
+            Self::Change => "change",
+            Self::Remove => "remove",
+        })
+    }
+}
+
+impl CatalogPlan {
+    /// Whether there is nothing to do.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+    }
+
+    /// The share of the jobs there were that this plan removes, 0.0 to 1.0.
+    #[must_use]
+    pub fn removal(&self) -> f64 {
+        if self.jobs_before == 0 { 0.0 } else { self.remove_jobs.len() as f64 / self.jobs_before as f64 }
+    }
+
+    /// How many jobs are added, changed and removed.
+    #[must_use]
+    pub fn job_counts(&self) -> (usize, usize, usize) {
+        let count = |kind| self.changes.iter().filter(|c| c.kind == kind && c.job.is_some()).count();
+        (count(ChangeKind::Add), count(ChangeKind::Change), count(ChangeKind::Remove))
+    }
+}
+
+/// Why a plan could not be made.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("job {job} of tenant {tenant}: {source}")]
+pub struct PlanError {
+    tenant: TenantId,
+    job: JobName,
+    source: ScheduleError,
+}
+
+/// Compares and plans. `stored_definition` gives the stored definition of an id, to tell whether a change touches
+/// the schedule; an id that it does not know counts as a changed schedule.
+///
+/// Applying the same config twice gives an empty plan the second time.
+pub fn plan(
+    desired: &Desired,
+    stored: &CatalogSnapshot,
+    stored_definition: impl Fn(DefinitionId) -> Option<Arc<Definition>>,
+) -> Result<CatalogPlan, PlanError> {
+    let mut plan = CatalogPlan {
+        revision: stored.revision,
+        jobs_before: stored.jobs.iter().filter(|job| job.active).count(),
+        ..CatalogPlan::default()
+    };
+    plan_tenants(desired, stored, &mut plan);
+
+    let by_name: HashMap<(&TenantId, &JobName), &StoredJob> =
+        stored.jobs.iter().map(|job| ((&job.tenant, &job.name), job)).collect();
+    let mut keys: HashSet<JobKey> = stored.jobs.iter().map(|job| job.key).collect();
+    let mut ids: HashMap<*const Definition, DefinitionId> = HashMap::new();
+    let mut definitions: BTreeMap<DefinitionId, Arc<Definition>> = BTreeMap::new();
+    let mut kept: HashSet<JobKey> = HashSet::new();
+
+    for job in &desired.jobs {
+        let id = *ids.entry(Arc::as_ptr(&job.definition)).or_insert_with(|| job.definition.id());
+        let before = by_name.get(&(&job.tenant, &job.name)).copied();
+        if let Some(before) = before {
+            kept.insert(before.key);
+            if before.active && before.definition == id {
+                continue;
+            }
+        }
+        let key = before.map_or_else(|| new_key(job, &mut keys), |before| before.key);
+        let same_schedule = before.is_some_and(|before| {
+            before.active
+                && stored_definition(before.definition).is_some_and(|old| old.schedule == job.definition.schedule)
+        });
+        let reschedule = if same_schedule {
+            None
+        } else {
+            Some(first_due(key, &job.definition, stored.now).map_err(|source| PlanError {
+                tenant: job.tenant.clone(),
+                job: job.name.clone(),
+                source,
+            })?)
+        };
+        definitions.entry(id).or_insert_with(|| Arc::clone(&job.definition));
+        plan.changes.push(Change {
+            kind: if before.is_some_and(|before| before.active) { ChangeKind::Change } else { ChangeKind::Add },
+            tenant: job.tenant.clone(),
+            job: Some(job.name.clone()),
+        });
+        plan.put_jobs.push(PutJob {
+            key,
+            tenant: job.tenant.clone(),
+            name: job.name.clone(),
+            version: before.map_or(1, |before| before.version + 1),
+            definition: Arc::clone(&job.definition),
+            definition_id: id,
+            reschedule,
+        });
+    }
+
+    for job in stored.jobs.iter().filter(|job| job.active && !kept.contains(&job.key)) {
+        plan.remove_jobs.push(job.key);
+        plan.changes.push(Change { kind: ChangeKind::Remove, tenant: job.tenant.clone(), job: Some(job.name.clone()) });
+    }
+    plan.definitions = definitions.into_iter().collect();
+    plan.changes.sort_by(|a, b| (&a.tenant, &a.job).cmp(&(&b.tenant, &b.job)));
+    Ok(plan)
+}
+
+fn plan_tenants(desired: &Desired, stored: &CatalogSnapshot, plan: &mut CatalogPlan) {
+    let before: HashMap<&TenantId, &Tenant> = stored.tenants.iter().map(|tenant| (&tenant.id, tenant)).collect();
+    let wanted: BTreeSet<&TenantId> = desired.tenants.iter().map(|tenant| &tenant.id).collect();
+    for tenant in &desired.tenants {
+        let kind = match before.get(&tenant.id) {
+            Some(old) if *old == tenant => continue,
+            Some(_) => ChangeKind::Change,
+            None => ChangeKind::Add,
+        };
+        plan.put_tenants.push(tenant.clone());
+        plan.changes.push(Change { kind, tenant: tenant.id.clone(), job: None });
+    }
+    for tenant in stored.tenants.iter().filter(|tenant| !wanted.contains(&tenant.id)) {
+        plan.remove_tenants.push(tenant.id.clone());
+        plan.changes.push(Change { kind: ChangeKind::Remove, tenant: tenant.id.clone(), job: None });
+    }
+}
+
+/// Draws the key of a new job; in the rare case that another job has it, the next salt decides.
+fn new_key(job: &DesiredJob, taken: &mut HashSet<JobKey>) -> JobKey {
+    let mut salt = 0;
+    loop {
+        let key = JobKey::new(&job.tenant, &job.name, salt);
+        if taken.insert(key) {
+            return key;
+        }
+        salt += 1;
+    }
+}
+
+fn first_due(key: JobKey, definition: &Definition, now: Timestamp) -> Result<FirstDue, ScheduleError> {
+    let schedule = definition.schedule.compile(key)?;
+    Ok(match schedule.interval() {
+        Some(interval) => FirstDue::After(stable_spread(key.bits(), interval)),
+        None => schedule.next_after(now).map_or(FirstDue::Never, FirstDue::At),
+    })
+}

@@ -1,0 +1,219 @@
+//! What a job *is* for one tenant after all layers of config are applied: its schedule and what to run.
+//!
+//! Definitions are content-addressed: a thousand tenants with the same settings share one stored definition, and an
+//! executor that has seen an id never needs to fetch it again. Templates in a definition stay unrendered, since they
+//! may depend on the run; the executor renders them at each attempt.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::id::{JobKey, QueueName, TenantId};
+use crate::retry::RetryPolicy;
+use crate::schedule::{CronError, CronExpr, DstPolicy, Schedule, Zone, ZoneError};
+
+/// A tenant with the attributes that selectors and templates see.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tenant {
+    /// Its id.
+    pub id: TenantId,
+    /// The plan it is on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<String>,
+    /// The features it has.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub features: BTreeSet<String>,
+    /// Its IANA time zone, if it states one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timezone: Option<Zone>,
+    /// Free labels.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// The content hash of a [`Definition`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DefinitionId(Uuid);
+
+impl DefinitionId {
+    /// The id as the stores keep it.
+    #[must_use]
+    pub fn as_uuid(self) -> Uuid {
+        self.0
+    }
+
+    /// The id of a stored value.
+    #[must_use]
+    pub fn from_uuid(id: Uuid) -> Self {
+        Self(id)
+    }
+}
+
+impl fmt::Debug for DefinitionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "DefinitionId({})", self.0)
+    }
+}
+
+/// All that decides when a job of one tenant runs and what it does.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Definition {
+    /// When it is due.
+    pub schedule: ScheduleSpec,
+    /// What it does.
+    pub handler: HandlerSpec,
+    /// JSON handed to the handler as it stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload: Option<serde_json::Value>,
+    /// How long one attempt may take.
+    #[serde(with = "crate::duration::text")]
+    pub timeout: Duration,
+    /// What happens after a failed attempt.
+    pub retry: RetryPolicy,
+    /// What happens when a run is due while another one of this job is running.
+    pub overlap: Overlap,
+    /// The lane its items wait in.
+    pub queue: QueueName,
+    /// Items of a smaller number are claimed first.
+    pub priority: i16,
+}
+
+impl Definition {
+    /// The time limit of an attempt when config names none.
+    pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(300);
+
+    /// The text that is stored and hashed. Maps are sorted, so equal definitions give equal texts.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        // A definition holds only strings, numbers, lists and string-keyed maps: writing it cannot fail.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// The content hash of [`Definition::to_json`].
+    #[must_use]
+    pub fn id(&self) -> DefinitionId {
+        let hash: [u8; 32] = Sha256::digest(self.to_json()).into();
+        let mut head = [0; 16];
+        head.copy_from_slice(&hash[..16]);
+        DefinitionId(uuid::Builder::from_custom_bytes(head).into_uuid())
+    }
+}
+
+/// A schedule as it is stored: text that was checked when the config was.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ScheduleSpec {
+    /// A cron expression in a zone.
+    Cron {
+        /// The expression as the user wrote it.
+        expr: String,
+        /// The IANA zone that it is read in.
+        zone: Zone,
+        /// What happens at daylight-saving changes.
+        #[serde(default)]
+        dst: DstPolicy,
+    },
+    /// An interval counted from the completion of the previous run.
+    Every {
+        /// The interval.
+        #[serde(with = "crate::duration::text")]
+        interval: Duration,
+    },
+}
+
+/// Why a [`ScheduleSpec`] could not be compiled. Config checks refuse such text, so a stored one can only come from
+/// a newer version of Leasehold.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ScheduleError {
+    /// The expression.
+    #[error(transparent)]
+    Cron(#[from] CronError),
+    /// The zone.
+    #[error(transparent)]
+    Zone(#[from] ZoneError),
+}
+
+impl ScheduleSpec {
+    /// Makes the schedule ready to be asked for instants. `job` seeds what a job may spread by its own hash.
+    pub fn compile(&self, job: JobKey) -> Result<Schedule, ScheduleError> {
+        Ok(match self {
+            Self::Cron { expr, zone, dst } => {
+                Schedule::Cron { expr: CronExpr::parse_seeded(expr, job.bits())?, zone: zone.clone(), dst: *dst }
+            }
+            Self::Every { interval } => Schedule::Every { interval: *interval },
+        })
+    }
+
+    /// The interval, if due times follow from completions.
+    #[must_use]
+    pub fn interval(&self) -> Option<Duration> {
+        match self {
+            Self::Every { interval } => Some(*interval),
+            Self::Cron { .. } => None,
+        }
+    }
+}
+
+/// What a run does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HandlerSpec {
+    /// Sends a request; a 2xx answer is success.
+    Http {
+        /// `GET`, `POST`, …
+        method: String,
+        /// A template; values are percent-encoded.
+        url: String,
+        /// Templates by header name.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        headers: BTreeMap<String, String>,
+    },
+    /// Starts a program, without a shell; exit status 0 is success.
+    Command {
+        /// The program and its arguments, each a template, never split.
+        argv: Vec<String>,
+    },
+    /// Calls a handler that the executor's binary registered.
+    Named {
+        /// The name it is registered by.
+        name: String,
+    },
+}
+
+/// What happens to an item whose job has a run already. Held by the store (invariant I8).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Overlap {
+    /// It ends as `overlapped`.
+    #[default]
+    Skip,
+    /// It runs beside the other.
+    Allow,
+}
+
+impl Overlap {
+    /// The number in the store.
+    #[must_use]
+    pub fn code(self) -> i16 {
+        match self {
+            Self::Skip => 0,
+            Self::Allow => 1,
+        }
+    }
+}
+
+impl FromStr for Overlap {
+    type Err = ();
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "skip" => Ok(Self::Skip),
+            "allow" => Ok(Self::Allow),
+            _ => Err(()),
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! Runs and what is said of them.
+
+use std::fmt;
+use std::str::FromStr;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize, Serializer};
+
+use crate::id::{CorrelationId, JobName, TenantId};
+
+/// Writes an instant as RFC 3339 in UTC with milliseconds: `2026-11-21T02:00:00.000Z`.
+pub fn rfc3339<S: Serializer>(at: &Timestamp, out: S) -> Result<S::Ok, S::Error> {
+    out.collect_str(&format_args!("{at:.3}"))
+}
+
+/// [`rfc3339`], or null.
+pub fn rfc3339_opt<S: Serializer>(at: &Option<Timestamp>, out: S) -> Result<S::Ok, S::Error> {
+    match at {
+        Some(at) => rfc3339(at, out),
+        None => out.serialize_none(),
+    }
+}
+
+macro_rules! words {
+    ($(#[$doc:meta])* $type:ident { $($(#[$vdoc:meta])* $variant:ident = $code:literal $word:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        pub enum $type { $($(#[$vdoc])* #[serde(rename = $word)] $variant,)+ }
+
+        impl $type {
+            /// Every value, in the order of their codes.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            /// The number in the store. Numbers are never reused.
+            #[must_use]
+            pub fn code(self) -> i16 {
+                match self { $(Self::$variant => $code,)+ }
+            }
+
+            /// The value of a stored number; `None` if a newer version of Leasehold wrote it.
+            #[must_use]
+            pub fn from_code(code: i16) -> Option<Self> {
+                match code { $($code => Some(Self::$variant),)+ _ => None }
+            }
+
+            /// The word that people and scripts see.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word,)+ }
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+
+        impl FromStr for $type {
+            type Err = String;
+            fn from_str(text: &str) -> Result<Self, String> {
+                match text {
+                    $($word => Ok(Self::$variant),)+
+                    _ => Err(format!("{text:?} is not one of {}", [$($word),+].join(", "))),
+                }
+            }
+        }
+    };
+}
+
+words! {
+    /// Why a run exists.
+    Cause {
+        /// Its schedule.
+        Schedule = 0 "schedule",
+        /// Somebody asked for it now.
+        Trigger = 1 "trigger",
+    }
+}
+
+words! {
+    /// How an attempt, or a run that never started, ended.
+    Outcome {
+        /// The handler said so.
+        Succeeded = 0 "succeeded",
+        /// This attempt failed; another one follows.
+        Failed = 1 "failed",
+        /// This attempt failed and none follows.
+        Dead = 2 "dead",
+        /// Not started: a run of the same job was still running.
+        Overlapped = 3 "overlapped",
+        /// Not started: a later due time had come before anybody could run this one.
+        Misfired = 4 "misfired",
+        /// Ended on request, or because its job was changed or removed before it started.
+        Cancelled = 5 "cancelled",
+    }
+}
+
+impl Outcome {
+    /// Whether the run is over. Terminal is absorbing (invariant I7).
+    #[must_use]
+    pub fn is_terminal(self) -> bool {
+        self != Self::Failed
+    }
+}
+
+words! {
+    /// Where a run is now.
+    RunState {
+        /// Fanned out or waiting for its retry; its time has not come.
+        Waiting = 0 "waiting",
+        /// Due, not yet claimed.
+        Ready = 1 "ready",
+        /// Claimed by an executor.
+        Running = 2 "running",
+        /// Over; its outcome says how.
+        Ended = 3 "ended",
+    }
+}
+
+/// A completion report: one for each ended attempt, and one (attempt 0) for each run that ended without starting.
+///
+/// This is the JSON that scripts rely on.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Report {
+    /// Its place in the order in which reports became visible; strictly increasing, with gaps.
+    pub seq: i64,
+    /// The run.
+    pub correlation_id: CorrelationId,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// The job's name.
+    pub job: JobName,
+    /// Why the run exists.
+    pub cause: Cause,
+    /// The nominal instant: the due time, or the moment of the trigger.
+    #[serde(serialize_with = "rfc3339")]
+    pub scheduled_for: Timestamp,
+    /// The number of the attempt; 0 if the run never started.
+    pub attempt: u32,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// When the next attempt follows, if one does.
+    #[serde(serialize_with = "rfc3339_opt")]
+    pub next_attempt_at: Option<Timestamp>,
+    /// When the attempt started, on the store's clock.
+    #[serde(serialize_with = "rfc3339_opt")]
+    pub started_at: Option<Timestamp>,
+    /// When it ended, on the store's clock.
+    #[serde(serialize_with = "rfc3339")]
+    pub finished_at: Timestamp,
+    /// How long the attempt took.
+    pub duration_ms: Option<i64>,
+    /// How long after `scheduled_for` the attempt started, or the run ended if it never started.
+    pub lateness_ms: i64,
+    /// The executor that ran it.
+    pub executor: Option<String>,
+    /// What went wrong.
+    pub error: Option<String>,
+    /// What the handler returned.
+    pub result: Option<serde_json::Value>,
+}
+
+/// A run in a list.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RunView {
+    /// The run.
+    pub correlation_id: CorrelationId,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// The job's name.
+    pub job: JobName,
+    /// Why it exists.
+    pub cause: Cause,
+    /// The nominal instant.
+    #[serde(serialize_with = "rfc3339")]
+    pub scheduled_for: Timestamp,
+    /// Where it is now.
+    pub state: RunState,
+    /// How it ended, if it has.
+    pub outcome: Option<Outcome>,
+    /// Attempts so far.
+    pub attempt: u32,
+    /// From when it may run, while it waits.
+    #[serde(serialize_with = "rfc3339_opt")]
+    pub not_before: Option<Timestamp>,
+    /// When the current or last attempt started.
+    #[serde(serialize_with = "rfc3339_opt")]
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    #[serde(serialize_with = "rfc3339_opt")]
+    pub finished_at: Option<Timestamp>,
+    /// The executor of the current or last attempt.
+    pub executor: Option<String>,
+    /// The last error.
+    pub error: Option<String>,
+}
+
+/// The whole story of one run: where it stands, and a report for each attempt that ended.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RunStory {
+    /// Where it stands.
+    #[serde(flatten)]
+    pub run: RunView,
+    /// What was reported, oldest first.
+    pub reports: Vec<Report>,
+}
+
+/// The longest error or text result that is kept, in bytes.
+pub const TEXT_MAX: usize = 16 * 1024;
+
+/// Makes text from a handler fit for every store and terminal: no NUL (Postgres cannot hold one), and at most
+/// [`TEXT_MAX`] bytes, of which the end is kept, since that is where the reason usually stands.
+#[must_use]
+pub fn clip(text: &str) -> String {
+    let clean = text.replace('\0', "\u{fffd}");
+    if clean.len() <= TEXT_MAX {
+        return clean;
+    }
+    let mut start = clean.len() - TEXT_MAX;
+    while !clean.is_char_boundary(start) {
+        start += 1;
+    }
+    format!("[… {start} bytes left out] {}", &clean[start..])
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_and_words_are_one_to_one() {
+        for outcome in Outcome::ALL {
+            assert_eq!(Outcome::from_code(outcome.code()), Some(*outcome));
+            assert_eq!(outcome.as_str().parse::<Outcome>().unwrap(), *outcome);
+        }
+        assert_eq!(Outcome::from_code(999), None);
+        assert!("won".parse::<Outcome>().unwrap_err().contains("succeeded"));
+    }
+
+    #[test]
+    fn only_failed_is_followed_by_another_attempt() {
+        for outcome in Outcome::ALL {
+            assert_eq!(outcome.is_terminal(), *outcome != Outcome::Failed);
+        }
+    }
+
+    #[test]
+    fn clipping_keeps_the_end_and_whole_characters() {
+        assert_eq!(clip("a\0b"), "a\u{fffd}b");
+        let long = format!("{}é!", "é".repeat(TEXT_MAX));
+        let short = clip(&long);
+        assert!(short.len() < TEXT_MAX + 60 && short.ends_with("é!"), "{}", short.len());
+    }
+}

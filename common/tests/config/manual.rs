@@ -1,0 +1,141 @@
+//! The manual of the config file is true: its examples check, and its messages are the ones that are printed.
+
+use leasehold_common::config::{self, Checked};
+use leasehold_common::definition::Definition;
+use leasehold_common::duration;
+use leasehold_common::retry::RetryPolicy;
+use leasehold_common::template::VARIABLES;
+
+const MANUAL: &str = include_str!("../../../docs/reference/config.md");
+
+const SCHEMA: &str = include_str!("../../../docs/reference/leasehold.schema.json");
+
+/// The fenced blocks: what stands behind the opening fence, and the text.
+fn blocks() -> Vec<(&'static str, String)> {
+    let mut blocks = Vec::new();
+    let mut open: Option<(&str, String)> = None;
+    for line in MANUAL.lines() {
+        match (&mut open, line.strip_prefix("```")) {
+            (None, Some(kind)) => open = Some((kind, String::new())),
+            (Some(_), Some(_)) => blocks.extend(open.take()),
+            (Some((_, text)), None) => *text = format!("{text}{line}\n"),
+            (None, None) => {}
+        }
+    }
+    assert!(open.is_none(), "a block is not closed");
+    blocks
+}
+
+/// A whole config, or a part of one put in its place.
+fn complete(block: &str) -> String {
+    const TENANT: &str = "tenants: [{id: acme, plan: a, features: [b], timezone: UTC, labels: {c: d}}]";
+    let first = block.lines().next().unwrap_or_default();
+    match first.split(':').next() {
+        Some("version") => block.to_owned(),
+        Some("tenants") => format!("version: 1\njobs: [{{name: a, every: 1h, handler: a}}]\n{block}"),
+        _ => {
+            let mut job: String = block.lines().map(|line| format!("    {line}\n")).collect();
+            if !["http:", "command:", "handler:"].iter().any(|key| block.contains(key)) {
+                job.push_str("    handler: a\n");
+            }
+            format!("version: 1\n{TENANT}\njobs:\n  - name: example\n{job}")
+        }
+    }
+}
+
+fn check(text: &str) -> Checked {
+    config::check("leasehold.yaml", text, &|_| None)
+}
+
+fn said(checked: &Checked) -> String {
+    checked.diagnostics.iter().map(|found| format!("{found}\n")).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_first_example_is_the_one_that_other_tests_use() {
+    assert_eq!(blocks()[0].1.trim(), crate::EXAMPLE.trim());
+}
+
+#[test]
+fn every_example_is_faultless() {
+    let examples: Vec<_> = blocks().into_iter().filter(|(kind, _)| *kind == "yaml").collect();
+    assert!(examples.len() >= 10, "found only {} examples", examples.len());
+    for (_, block) in examples {
+        let checked = check(&complete(&block));
+        assert_eq!(said(&checked), "", "in the example\n{block}");
+        assert!(checked.config.is_some());
+    }
+}
+
+#[test]
+fn the_messages_are_the_ones_that_are_printed() {
+    let blocks = blocks();
+    let wrong: Vec<_> = blocks.windows(2).filter(|pair| pair[0].0 == "yaml wrong").collect();
+    assert_eq!(wrong.len(), 1);
+    for pair in wrong {
+        assert_eq!(pair[1].0, "text", "a wrong example is followed by what is said about it");
+        assert_eq!(said(&check(&pair[0].1)), pair[1].1);
+    }
+}
+
+#[test]
+fn the_tables_name_what_there_is() {
+    for variable in VARIABLES {
+        assert!(MANUAL.contains(&format!("| `{variable}` |")), "{variable} is not in the manual");
+    }
+    let text = "version: 1\ntenants: [{id: a}]\njobs: [{x: y, name: a, every: 1h, handler: b}]\n";
+    let help = check(text).diagnostics[0].help.clone().unwrap();
+    let keys = help.strip_prefix("the keys of a job are ").unwrap();
+    for key in keys.split(", ") {
+        assert!(MANUAL.contains(&format!("\n| `{key}` | ")), "the key {key} is not in the manual");
+    }
+    assert_eq!(keys.split(", ").count(), 15);
+}
+
+/// The keys of one kind of map, as the check lists them for a key that it does not know.
+fn keys_of(what: &str, text: &str) -> Vec<String> {
+    let start = format!("the keys of {what} are ");
+    let help = check(text).diagnostics.into_iter().find_map(|found| Some(found.help?.strip_prefix(&start)?.to_owned()));
+    let mut keys: Vec<_> = help.unwrap().split(", ").map(str::to_owned).collect();
+    keys.sort();
+    keys
+}
+
+#[test]
+fn the_schema_for_editors_knows_the_same_keys() {
+    let schema: serde_json::Value = serde_json::from_str(SCHEMA).unwrap();
+    let job = |rest: &str| format!("version: 1\njobs: [{{name: a, every: 1h, {rest}}}]\n");
+    for (what, pointer, text) in [
+        ("the config", "", "version: 1\n~x: y\n".to_owned()),
+        ("a tenant", "/$defs/tenant", "version: 1\ntenants: [{~x: y}]\n".to_owned()),
+        ("`dev`", "/properties/dev", "version: 1\ndev: {~x: y}\n".to_owned()),
+        ("a service", "/$defs/service", "version: 1\ndev: {services: [{~x: y}]}\n".to_owned()),
+        ("a job", "/$defs/job", job("~x: y")),
+        ("a selector", "/$defs/selector", job("tenants: {~x: y}")),
+        ("`http`", "/$defs/http", job("http: {~x: y}")),
+        ("`command`", "/$defs/job/properties/command", job("command: {~x: y}")),
+        ("`retry`", "/$defs/retry", job("retry: {~x: y}")),
+        ("`backoff`", "/$defs/backoff", job("retry: {backoff: {~x: y}}")),
+    ] {
+        let properties = schema.pointer(pointer).unwrap()["properties"].as_object().unwrap();
+        let mut keys: Vec<_> = properties.keys().cloned().collect();
+        keys.sort();
+        assert_eq!(keys, keys_of(what, &text), "{what}");
+        assert_eq!(schema.pointer(pointer).unwrap()["additionalProperties"], false, "{what}");
+    }
+}
+
+#[test]
+fn the_defaults_are_the_ones_in_the_tables() {
+    let retry = RetryPolicy::default();
+    for (key, default) in [
+        ("timeout", duration::format(Definition::DEFAULT_TIMEOUT)),
+        ("attempts", retry.attempts.to_string()),
+        ("backoff.initial", duration::format(retry.backoff.initial)),
+        ("backoff.max", duration::format(retry.backoff.max)),
+        ("backoff.factor", retry.backoff.factor.to_string()),
+    ] {
+        let row = MANUAL.lines().find(|line| line.starts_with(&format!("| `{key}` |"))).unwrap();
+        assert!(row.contains(&format!("| `{default}` |")), "{row} does not say {default}");
+    }
+}

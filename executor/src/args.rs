@@ -1,0 +1,90 @@
+//! The executor's flags, each with its `LEASEHOLD_*` twin. They can be flattened into another command.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use ipnet::IpNet;
+use leasehold_common::id::QueueName;
+use leasehold_ops::args::duration;
+
+use crate::options::ExecutorOptions;
+
+/// The shortest claim: heartbeats come three times as often, and a store needs some time to answer.
+const CLAIM_TTL_MIN: Duration = Duration::from_secs(1);
+
+/// The most slots. An executor is a process, not a cluster.
+const SLOTS_MAX: i64 = 100_000;
+
+/// How an executor works.
+#[derive(Args, Clone, Debug)]
+pub struct ExecutorArgs {
+    /// How many runs it runs at once
+    #[arg(long, env = "LEASEHOLD_SLOTS", default_value_t = 16, value_name = "N",
+          value_parser = clap::value_parser!(u32).range(1..=SLOTS_MAX))]
+    pub slots: u32,
+
+    /// How long a claim lasts without a heartbeat; the runs of a dead executor are rescued after this
+    #[arg(long, env = "LEASEHOLD_CLAIM_TTL", default_value = "30s", value_name = "DURATION", value_parser = claim_ttl)]
+    pub claim_ttl: Duration,
+
+    /// How long running work may go on after a SIGTERM before it is stopped and given back
+    #[arg(long, env = "LEASEHOLD_DRAIN_TIMEOUT", default_value = "30s", value_name = "DURATION", value_parser = duration)]
+    pub drain_timeout: Duration,
+
+    /// A queue that it serves; may be given more than once
+    #[arg(
+        long = "queue",
+        env = "LEASEHOLD_QUEUE",
+        default_value = "default",
+        value_name = "NAME",
+        value_delimiter = ','
+    )]
+    pub queues: Vec<QueueName>,
+
+    /// Run programs (jobs with `command`)
+    #[arg(long, env = "LEASEHOLD_ALLOW_COMMANDS", value_parser = clap::builder::BoolishValueParser::new())]
+    pub allow_commands: bool,
+
+    /// A network beyond the public internet that `http` jobs may reach, as in 10.1.0.0/16; may be given more than once
+    #[arg(long, env = "LEASEHOLD_ALLOW_NET", value_name = "CIDR", value_parser = network, value_delimiter = ',')]
+    pub allow_net: Vec<IpNet>,
+
+    /// Where programs run, and what a relative program path is relative to
+    #[arg(long, env = "LEASEHOLD_WORKDIR", default_value = ".", value_name = "DIR")]
+    pub workdir: PathBuf,
+}
+
+impl ExecutorArgs {
+    /// The options that these flags mean.
+    #[must_use]
+    pub fn options(&self) -> ExecutorOptions {
+        ExecutorOptions {
+            slots: self.slots,
+            queues: self.queues.clone(),
+            claim_ttl: self.claim_ttl,
+            drain_timeout: self.drain_timeout,
+            allow_commands: self.allow_commands,
+            allow_net: self.allow_net.clone(),
+            workdir: self.workdir.clone(),
+            ..ExecutorOptions::default()
+        }
+    }
+}
+
+fn claim_ttl(text: &str) -> Result<Duration, String> {
+    let ttl = duration(text).map_err(|error| error.to_string())?;
+    match ttl < CLAIM_TTL_MIN {
+        true => Err("must be at least 1s".to_owned()),
+        false => Ok(ttl),
+    }
+}
+
+/// A network, or one address.
+fn network(text: &str) -> Result<IpNet, String> {
+    let address = || text.parse::<IpAddr>().map(IpNet::from).ok();
+    text.parse().ok().or_else(address).ok_or_else(|| {
+        "write a network or an address, as in 10.1.0.0/16, 127.0.0.0/8, ::1/128 or 192.168.1.7".to_owned()
+    })
+}

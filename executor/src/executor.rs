@@ -1,0 +1,245 @@
+//! The executor as a whole: its parts, their order of start and of stop.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use leasehold_common::store::{ClaimRequest, ExecutorInfo, SharedStore};
+use leasehold_ops::health::Health;
+use metrics::gauge;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use crate::announcer::Announcer;
+use crate::claimer::Claimer;
+use crate::handler::Handler;
+use crate::handler::command::CommandHandler;
+use crate::handler::egress::Egress;
+use crate::handler::http::HttpHandler;
+use crate::heartbeat::Heartbeat;
+use crate::live::{Live, StopCause};
+use crate::metric;
+use crate::options::ExecutorOptions;
+use crate::reporter::{Reporter, Tally};
+use crate::runner::{Handlers, Runner};
+use crate::wake::Wake;
+
+/// Claims runs from a store and runs them. See the crate's documentation.
+pub struct Executor {
+    store: SharedStore,
+    options: ExecutorOptions,
+    handlers: HashMap<String, Arc<dyn Handler>>,
+    health: Health,
+}
+
+/// What an executor did from its start to its end. Attempts, by what became of their reports.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Summary {
+    /// Succeeded.
+    pub succeeded: u64,
+    /// Failed, with another attempt to follow.
+    pub failed: u64,
+    /// Failed for good.
+    pub dead: u64,
+    /// Cancelled on request.
+    pub cancelled: u64,
+    /// Given back because the executor had to stop.
+    pub released: u64,
+    /// Reported too late: the run was another executor's by then.
+    pub stale: u64,
+    /// Not reported, because the store could not be reached until the end or refused the report.
+    pub dropped: u64,
+}
+
+impl From<Tally> for Summary {
+    fn from(tally: Tally) -> Self {
+        let Tally { succeeded, failed, dead, cancelled, released, stale, dropped } = tally;
+        Self { succeeded, failed, dead, cancelled, released, stale, dropped }
+    }
+}
+
+impl Executor {
+    /// An executor on a store whose schema is there.
+    #[must_use]
+    pub fn new(store: SharedStore, options: ExecutorOptions) -> Self {
+        Self { store, options, handlers: HashMap::new(), health: Health::new() }
+    }
+
+    /// Registers code for the jobs that name it. The last one registered under a name counts.
+    #[must_use]
+    pub fn handler(mut self, name: impl Into<String>, handler: impl Handler) -> Self {
+        self.handlers.insert(name.into(), Arc::new(handler));
+        self
+    }
+
+    /// Reports its health there, as the parts `claimer`, `reporter` and `heartbeat`.
+    #[must_use]
+    pub fn health(mut self, health: &Health) -> Self {
+        self.health = health.clone();
+        self
+    }
+
+    /// Runs until `shutdown` and the drain that follows: no more claims; what runs may finish within
+    /// [`ExecutorOptions::drain_timeout`], and is then told to stop and given back; every report is brought to the
+    /// store.
+    pub async fn run(self, shutdown: CancellationToken) -> Summary {
+        metric::describe();
+        let options = self.options.clone();
+        let parts = self.start(&shutdown).await;
+        let (id, ttl) = (parts.id, options.claim_ttl);
+        tracing::info!(executor = %id, slots = options.slots, queues = ?options.queues, "executor started");
+        shutdown.cancelled().await;
+        parts.drain(&options).await.finish(id, ttl).await
+    }
+
+    async fn start(self, shutdown: &CancellationToken) -> Parts {
+        let Self { store, options, handlers, health } = self;
+        // Drawn, so that a restarted process is never mistaken for the one before it.
+        let id = uuid::Builder::from_random_bytes(rand::random()).into_uuid();
+        let slots = options.slots.max(1);
+        let live = Arc::new(Live::new(options.clock.clone(), slots as usize, options.claim_ttl));
+        let wake = Arc::new(Wake::default());
+        let (reports, received) = mpsc::unbounded_channel();
+        let (closing, stop) = (CancellationToken::new(), CancellationToken::new());
+        let runner = Arc::new(Runner {
+            handlers: Arc::new(handlers_of(handlers, &options)),
+            live: Arc::clone(&live),
+            reports,
+            running: TaskTracker::new(),
+            grace: options.stop_grace,
+            stopping: shutdown.clone(),
+        });
+        gauge!(metric::SLOTS).set(f64::from(slots));
+
+        let announcer =
+            Announcer { store: Arc::clone(&store), live: Arc::clone(&live), info: info(id, slots, &options) };
+        let heartbeat = Heartbeat {
+            store: Arc::clone(&store),
+            executor: id,
+            live: Arc::clone(&live),
+            claim_ttl: options.claim_ttl,
+            health: health.part("heartbeat", None),
+        };
+        let reporter = Reporter::new(
+            Arc::clone(&store),
+            id,
+            Arc::clone(&live),
+            Arc::clone(&wake),
+            closing.clone(),
+            health.part("reporter", None),
+        );
+        let request = ClaimRequest { executor: id, queues: options.queues.clone(), limit: 0, ttl: options.claim_ttl };
+        let claimer = Claimer::new(
+            Arc::clone(&store),
+            request,
+            Arc::clone(&live),
+            Arc::clone(&runner),
+            wake,
+            health.part("claimer", None),
+            options.poll,
+        );
+        Parts {
+            id,
+            store,
+            live,
+            running: runner.running.clone(),
+            reporter: tokio::spawn(reporter.run(received)),
+            heartbeat: tokio::spawn(heartbeat.run(stop.clone())),
+            announcer: tokio::spawn(announcer.run(shutdown.clone(), stop.clone())),
+            claimer: tokio::spawn(claimer.run(shutdown.clone())),
+            closing,
+            stop,
+        }
+    }
+}
+
+fn handlers_of(named: HashMap<String, Arc<dyn Handler>>, options: &ExecutorOptions) -> Handlers {
+    Handlers {
+        named,
+        http: HttpHandler::new(Egress::new(&options.allow_net)),
+        command: options.allow_commands.then(|| CommandHandler::new(&options.workdir, options.stop_grace)),
+    }
+}
+
+fn info(id: Uuid, slots: u32, options: &ExecutorOptions) -> ExecutorInfo {
+    ExecutorInfo {
+        id,
+        host: leasehold_ops::host::name(),
+        pid: std::process::id(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        slots,
+        running: 0,
+        queues: options.queues.clone(),
+        draining: false,
+    }
+}
+
+/// The running parts.
+struct Parts {
+    id: Uuid,
+    store: SharedStore,
+    live: Arc<Live>,
+    running: TaskTracker,
+    claimer: JoinHandle<()>,
+    reporter: JoinHandle<Tally>,
+    heartbeat: JoinHandle<()>,
+    announcer: JoinHandle<()>,
+    /// Tells the reporter that no run is left.
+    closing: CancellationToken,
+    /// Tells the others to end.
+    stop: CancellationToken,
+}
+
+impl Parts {
+    /// Waits for what runs, then makes it stop.
+    async fn drain(mut self, options: &ExecutorOptions) -> Self {
+        let deadline = Instant::now() + options.drain_timeout;
+        tracing::info!(running = self.live.busy(), within = ?options.drain_timeout, "draining");
+        // A claim that is under way is waited for: its runs are ours already.
+        if timeout_at(deadline, &mut self.claimer).await.is_err() {
+            self.claimer.abort();
+        }
+        self.running.close();
+        if timeout_at(deadline, self.running.wait()).await.is_err() {
+            tracing::warn!(running = self.live.busy(), "the drain's time is up: telling what runs to stop");
+            self.live.stop_all(StopCause::Drained);
+            // Each runner ends its run by force after the grace; only a runtime without a free thread keeps it.
+            let bound = options.stop_grace + Duration::from_secs(5);
+            if timeout(bound, self.running.wait()).await.is_err() {
+                tracing::error!(running = self.live.busy(), "runs are left behind; they will be rescued");
+            }
+        }
+        self
+    }
+
+    /// Brings the last reports to the store and says goodbye.
+    async fn finish(mut self, id: Uuid, claim_ttl: Duration) -> Summary {
+        self.closing.cancel();
+        // The reporter gives up by itself when all claims have run out, but a call of its may hang.
+        let bound = claim_ttl + Duration::from_secs(5);
+        let tally = match timeout(bound, &mut self.reporter).await {
+            Ok(Ok(tally)) => tally,
+            Ok(Err(_)) | Err(_) => {
+                tracing::error!(reports = self.live.unsettled(), "reports are left behind; their runs will be rescued");
+                self.reporter.abort();
+                Tally::default()
+            }
+        };
+        self.stop.cancel();
+        let _ = self.heartbeat.await;
+        let _ = self.announcer.await;
+        if let Ok(Err(error)) = timeout(Duration::from_secs(5), self.store.retire(id)).await {
+            tracing::warn!(%error, "this executor stays on the list until it is forgotten");
+        }
+        let Tally { succeeded, failed, dead, cancelled, released, stale, dropped } = tally;
+        tracing::info!(
+            executor = %id, succeeded, failed, dead, cancelled, released, stale, dropped, "executor stopped"
+        );
+        tally.into()
+    }
+}

@@ -1,0 +1,158 @@
+//! What a handler knows of its run.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use leasehold_common::definition::Tenant;
+use leasehold_common::id::{CorrelationId, JobName};
+use leasehold_common::template::{RunScope, Scope};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use super::HandlerError;
+
+/// One attempt of one run, as its handler sees it. It cannot be built without a tenant, so a handler never works for
+/// nobody or for the wrong one by default.
+#[derive(Clone, Debug)]
+pub struct RunContext {
+    tenant: Arc<Tenant>,
+    job: JobName,
+    run: RunScope,
+    payload: Option<Arc<Value>>,
+    cancellation: CancellationToken,
+}
+
+impl RunContext {
+    /// A context of one's own, to call a handler in a test.
+    #[must_use]
+    pub fn new(tenant: Arc<Tenant>, job: JobName, run: RunScope) -> Self {
+        Self { tenant, job, run, payload: None, cancellation: CancellationToken::new() }
+    }
+
+    /// The same with a payload.
+    #[must_use]
+    pub fn with_payload(mut self, payload: Option<Arc<Value>>) -> Self {
+        self.payload = payload;
+        self
+    }
+
+    /// The same, cancelled by `cancellation`.
+    #[must_use]
+    pub fn with_cancellation(mut self, cancellation: CancellationToken) -> Self {
+        self.cancellation = cancellation;
+        self
+    }
+
+    /// Whose run it is.
+    #[must_use]
+    pub fn tenant(&self) -> &Tenant {
+        &self.tenant
+    }
+
+    /// The job's name.
+    #[must_use]
+    pub fn job(&self) -> &JobName {
+        &self.job
+    }
+
+    /// The run's id, the same over all attempts and in every report.
+    #[must_use]
+    pub fn correlation_id(&self) -> CorrelationId {
+        self.run.correlation_id
+    }
+
+    /// The number of this attempt, 1 for the first.
+    #[must_use]
+    pub fn attempt(&self) -> u32 {
+        self.run.attempt
+    }
+
+    /// The due time, or the moment of the trigger. Work for "yesterday" is relative to this and not to the clock.
+    #[must_use]
+    pub fn scheduled_for(&self) -> Timestamp {
+        self.run.scheduled_for
+    }
+
+    /// A key by which what the handler calls can tell a repeated attempt from a new run. It is the correlation id.
+    #[must_use]
+    pub fn idempotency_key(&self) -> String {
+        self.run.correlation_id.to_string()
+    }
+
+    /// The job's payload as it stands in the config.
+    #[must_use]
+    pub fn payload(&self) -> Option<&Value> {
+        self.payload.as_deref()
+    }
+
+    /// The job's payload as a type of one's own; a job without a payload has `null`.
+    ///
+    /// # Errors
+    /// A permanent [`HandlerError`] if it does not fit: another attempt would get the same payload.
+    pub fn payload_as<T: DeserializeOwned>(&self) -> Result<T, HandlerError> {
+        let payload = self.payload().unwrap_or(&Value::Null);
+        T::deserialize(payload)
+            .map_err(|error| HandlerError::permanent(format!("the payload of job {} does not fit: {error}", self.job)))
+    }
+
+    /// A token that is cancelled when the run must stop: its time is up, somebody cancelled it, the executor shuts
+    /// down, or the run is no longer this executor's.
+    #[must_use]
+    pub fn cancellation(&self) -> &CancellationToken {
+        &self.cancellation
+    }
+
+    /// Waits until the run must stop.
+    pub async fn cancelled(&self) {
+        self.cancellation.cancelled().await;
+    }
+
+    pub(crate) fn scope(&self) -> Scope<'_> {
+        Scope { tenant: &self.tenant, job: &self.job, run: Some(self.run) }
+    }
+
+    /// The due time as every handler writes it: RFC 3339, UTC, milliseconds.
+    pub(crate) fn scheduled_for_text(&self) -> String {
+        format!("{:.3}", self.run.scheduled_for)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use leasehold_common::id::TenantId;
+    use serde::Deserialize;
+    use serde_json::json;
+
+    /// A first attempt of `acme`'s `sync-orders`.
+    pub(crate) fn context() -> RunContext {
+        let tenant = Tenant {
+            id: TenantId::new("acme").unwrap(),
+            plan: Some("enterprise".to_owned()),
+            features: ["billing".to_owned()].into(),
+            timezone: None,
+            labels: [("region".to_owned(), "us/east 1".to_owned())].into(),
+        };
+        let run = RunScope {
+            correlation_id: "019aa3e1-c07b-8000-8bd5-c3a6a4f5a1b2".parse().unwrap(),
+            attempt: 1,
+            scheduled_for: "2026-11-21T02:00:00.123Z".parse().unwrap(),
+        };
+        RunContext::new(Arc::new(tenant), JobName::new("sync-orders").unwrap(), run)
+    }
+
+    #[test]
+    fn a_payload_is_read_as_a_type_and_a_misfit_is_permanent() {
+        #[derive(Deserialize, Debug, PartialEq)]
+        struct Input {
+            limit: u32,
+        }
+        let with = |payload| context().with_payload(Some(Arc::new(payload))).payload_as::<Input>();
+        assert_eq!(with(json!({ "limit": 3 })), Ok(Input { limit: 3 }));
+        let misfit = with(json!({ "limit": "many" })).unwrap_err();
+        assert!(!misfit.retry && misfit.message.contains("sync-orders"), "{misfit}");
+        assert_eq!(context().payload_as::<Option<u8>>(), Ok(None));
+    }
+}

@@ -1,0 +1,51 @@
+//! The names of what an executor measures. They are documented in docs/reference/metrics.md.
+//!
+//! Never labelled by tenant or job: there may be a million of those.
+
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram};
+
+pub(crate) const RUNS: &str = "leasehold_runs_total";
+pub(crate) const CLAIM: &str = "leasehold_claim_seconds";
+pub(crate) const SETTLE: &str = "leasehold_settle_seconds";
+pub(crate) const RUN: &str = "leasehold_run_seconds";
+pub(crate) const LATENESS: &str = "leasehold_run_lateness_seconds";
+pub(crate) const SLOTS: &str = "leasehold_slots";
+pub(crate) const BUSY: &str = "leasehold_slots_busy";
+pub(crate) const UNSETTLED: &str = "leasehold_reports_waiting";
+pub(crate) const CLAIMED: &str = "leasehold_claimed_total";
+pub(crate) const DISMISSED: &str = "leasehold_dismissed_total";
+pub(crate) const ACTIVATED: &str = "leasehold_activated_total";
+pub(crate) const STALE: &str = "leasehold_stale_reports_total";
+pub(crate) const LOST: &str = "leasehold_lost_claims_total";
+pub(crate) const STORE_ERRORS: &str = "leasehold_executor_store_errors_total";
+
+/// The store calls whose failures are counted.
+const CALLS: [&str; 5] = ["activate", "claim", "definitions", "extend", "settle"];
+
+/// Describes the metrics to the recorder, if there is one. Counters start at zero, so that an alert on an increase
+/// sees the first one.
+pub(crate) fn describe() {
+    for outcome in ["succeeded", "failed", "dead", "cancelled", "released"] {
+        counter!(RUNS, "outcome" => outcome).increment(0);
+    }
+    for name in [CLAIMED, DISMISSED, ACTIVATED, STALE, LOST] {
+        counter!(name).increment(0);
+    }
+    for call in CALLS {
+        counter!(STORE_ERRORS, "call" => call).increment(0);
+    }
+    describe_counter!(RUNS, "Attempts that ended and were recorded, by outcome");
+    describe_histogram!(CLAIM, Unit::Seconds, "How long the store took to answer a claim");
+    describe_histogram!(SETTLE, Unit::Seconds, "How long the store took to record a batch of reports");
+    describe_histogram!(RUN, Unit::Seconds, "How long an attempt took");
+    describe_histogram!(LATENESS, Unit::Seconds, "How long after its due time a scheduled run's first attempt started");
+    describe_gauge!(SLOTS, "How many runs this executor runs at once");
+    describe_gauge!(BUSY, "How many it runs now");
+    describe_gauge!(UNSETTLED, "Reports that wait to be recorded");
+    describe_counter!(CLAIMED, "Runs claimed");
+    describe_counter!(DISMISSED, "Items that ended at a claim without a run");
+    describe_counter!(ACTIVATED, "Items made ready");
+    describe_counter!(STALE, "Reports that came too late: the run was no longer this executor's");
+    describe_counter!(LOST, "Claims that were lost while runs were under way");
+    describe_counter!(STORE_ERRORS, "Store calls that failed, by call");
+}

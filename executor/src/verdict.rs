@@ -1,0 +1,183 @@
+//! From how an attempt ended to what is reported of it. Pure.
+
+use std::time::Duration;
+
+use leasehold_common::retry::RetryPolicy;
+use leasehold_common::run::{TEXT_MAX, clip};
+use leasehold_common::store::Verdict;
+use serde_json::Value;
+
+use crate::handler::HandlerError;
+use crate::live::StopCause;
+
+/// How an attempt ended.
+#[derive(Debug)]
+pub(crate) enum Ending {
+    /// The handler answered by itself.
+    Returned(Result<Value, HandlerError>),
+    /// Its time was up.
+    TimedOut {
+        /// The job's timeout.
+        limit: Duration,
+        /// What it said when it was told; `None` if it had to be ended by force.
+        said: Option<Result<Value, HandlerError>>,
+    },
+    /// It was told to stop.
+    Stopped {
+        /// Why.
+        cause: StopCause,
+        /// What it said when it was told; `None` if it had to be ended by force.
+        said: Option<Result<Value, HandlerError>>,
+    },
+}
+
+/// What is reported.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Judgement {
+    pub(crate) verdict: Verdict,
+    pub(crate) result: Option<String>,
+    pub(crate) error: Option<String>,
+}
+
+/// The rule. `failures` counts the attempts that have failed if this one has; `chance` is drawn from 0.0..1.0.
+pub(crate) fn judge(ending: Ending, retry: &RetryPolicy, failures: u32, chance: f64) -> Judgement {
+    match ending {
+        Ending::Returned(Ok(value)) => success(value),
+        Ending::Returned(Err(error)) => failure(&error, retry, failures, chance),
+        Ending::TimedOut { limit, said } => {
+            let limit = leasehold_common::duration::format(limit);
+            failure(&HandlerError::new(ended(format!("timed out after {limit}"), said)), retry, failures, chance)
+        }
+        // It was done just in time: that is the truth, and doing it once more would be wrong.
+        Ending::Stopped { said: Some(Ok(value)), .. } => success(value),
+        Ending::Stopped { cause: StopCause::Cancelled, said } => {
+            stopped(Verdict::Cancelled, "cancelled on request", said)
+        }
+        Ending::Stopped { cause: StopCause::Drained, said } => {
+            stopped(Verdict::Released, "the executor had to stop", said)
+        }
+    }
+}
+
+fn success(value: Value) -> Judgement {
+    Judgement { verdict: Verdict::Succeeded, result: result_text(value), error: None }
+}
+
+fn failure(error: &HandlerError, retry: &RetryPolicy, failures: u32, chance: f64) -> Judgement {
+    let wait = if error.retry { retry.after_failure(failures, chance) } else { None };
+    let verdict = wait.map_or(Verdict::Dead, Verdict::Retry);
+    Judgement { verdict, result: None, error: Some(clip(&error.message)) }
+}
+
+fn stopped(verdict: Verdict, what: &str, said: Option<Result<Value, HandlerError>>) -> Judgement {
+    Judgement { verdict, result: None, error: Some(clip(&ended(what.to_owned(), said))) }
+}
+
+/// What happened, and what the handler said to it.
+fn ended(what: String, said: Option<Result<Value, HandlerError>>) -> String {
+    match said {
+        Some(Err(error)) => format!("{what}; {error}"),
+        Some(Ok(_)) => what,
+        None => format!("{what}; the handler did not stop and was ended by force"),
+    }
+}
+
+/// The JSON text that is stored: nothing for null; no NUL character, which Postgres refuses within JSON too; and if
+/// it is too long, the end of it as a string, since half a JSON text is none.
+fn result_text(mut value: Value) -> Option<String> {
+    if value.is_null() {
+        return None;
+    }
+    let mut text = value.to_string();
+    if text.contains("\\u0000") {
+        replace_nul(&mut value);
+        text = value.to_string();
+    }
+    if text.len() > TEXT_MAX {
+        let plain = if let Value::String(plain) = value { plain } else { text };
+        text = Value::String(clip(&plain)).to_string();
+    }
+    Some(text)
+}
+
+fn replace_nul(value: &mut Value) {
+    match value {
+        Value::String(text) if text.contains('\0') => *text = text.replace('\0', "\u{fffd}"),
+        Value::Array(items) => items.iter_mut().for_each(replace_nul),
+        Value::Object(map) => {
+            for (mut key, mut item) in std::mem::take(map) {
+                if key.contains('\0') {
+                    key = key.replace('\0', "\u{fffd}");
+                }
+                replace_nul(&mut item);
+                map.insert(key, item);
+            }
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use leasehold_common::retry::Backoff;
+    use serde_json::json;
+
+    fn rule(ending: Ending, failures: u32) -> Judgement {
+        judge(ending, &RetryPolicy { attempts: 3, backoff: Backoff::default() }, failures, 0.0)
+    }
+
+    fn failed(retry: bool) -> Result<Value, HandlerError> {
+        Err(HandlerError { message: "no".to_owned(), retry })
+    }
+
+    fn stop(cause: StopCause, said: Option<Result<Value, HandlerError>>) -> Ending {
+        Ending::Stopped { cause, said }
+    }
+
+    #[test]
+    fn failures_are_retried_until_the_last_attempt_unless_the_handler_knows_better() {
+        let after = |n| rule(Ending::Returned(failed(true)), n).verdict;
+        assert_eq!(after(1), Verdict::Retry(Duration::from_secs(1)));
+        assert_eq!(after(2), Verdict::Retry(Duration::from_secs(2)));
+        assert_eq!(after(3), Verdict::Dead);
+        assert_eq!(rule(Ending::Returned(failed(false)), 1).verdict, Verdict::Dead);
+    }
+
+    #[test]
+    fn a_time_out_is_a_failure_whatever_the_handler_says_to_it() {
+        let limit = Duration::from_secs(20);
+        let late = rule(Ending::TimedOut { limit, said: Some(Ok(json!(1))) }, 1);
+        assert_eq!(late.verdict, Verdict::Retry(Duration::from_secs(1)));
+        assert_eq!(late.error.as_deref(), Some("timed out after 20s"));
+        // Even if what it says would end the run: it may only say so because it was told to stop.
+        let told = rule(Ending::TimedOut { limit, said: Some(failed(false)) }, 1);
+        assert_eq!(told.verdict, Verdict::Retry(Duration::from_secs(1)));
+        let forced = rule(Ending::TimedOut { limit, said: None }, 3);
+        assert_eq!(forced.verdict, Verdict::Dead);
+        assert!(forced.error.is_some_and(|error| error.contains("by force")));
+    }
+
+    #[test]
+    fn a_stopped_run_is_cancelled_or_released_unless_it_was_done() {
+        assert_eq!(rule(stop(StopCause::Cancelled, Some(failed(false))), 3).verdict, Verdict::Cancelled);
+        assert_eq!(rule(stop(StopCause::Cancelled, None), 1).verdict, Verdict::Cancelled);
+        assert_eq!(rule(stop(StopCause::Drained, Some(failed(true))), 3).verdict, Verdict::Released);
+        assert_eq!(rule(stop(StopCause::Drained, None), 1).verdict, Verdict::Released);
+        for cause in [StopCause::Cancelled, StopCause::Drained] {
+            assert_eq!(rule(stop(cause, Some(Ok(json!(7)))), 1).verdict, Verdict::Succeeded);
+        }
+    }
+
+    #[test]
+    fn results_fit_every_store() {
+        assert_eq!(result_text(Value::Null), None);
+        assert_eq!(result_text(json!({ "a": [1] })).as_deref(), Some("{\"a\":[1]}"));
+        let nul = result_text(json!({ "k\0": ["a\0b", { "x": "\0" }] })).unwrap_or_default();
+        assert_eq!(nul, "{\"k\u{fffd}\":[\"a\u{fffd}b\",{\"x\":\"\u{fffd}\"}]}");
+        let long = result_text(json!(vec![1; 20_000])).unwrap_or_default();
+        assert!(
+            long.len() < TEXT_MAX + 100 && serde_json::from_str::<Value>(&long).is_ok_and(|value| value.is_string())
+        );
+    }
+}

@@ -1,0 +1,39 @@
+//! The scheduler: elects one leader among its replicas, and does the leader's work.
+//!
+//! Owns who leads and for how long ([`LeaderTerm`]), the fan-out of due work, the rescue of runs whose executor is gone
+//! and the pruning of old reports. Must not know how a run is executed, how the store keeps anything, or how config
+//! becomes a catalog: the catalog in the store is all it reads.
+//!
+//! Replicas are alike. Each one alternates between follower and leader (see `elector`); while it leads, three services
+//! run, each of them a `tick` that can be called alone and a loop that only waits between two ticks:
+//!
+//! | service | does | how often |
+//! |---|---|---|
+//! | `dispatcher` | puts what is due within the look-ahead into the queue | 0.7 s |
+//! | `rescuer` | takes back the runs of executors that are gone | 1 s |
+//! | `pruner` | deletes reports past their age | 1 min |
+//!
+//! Invariants: a service asks [`LeaderTerm::trusted`] before each write (I4), and the store checks the term within each
+//! write (I3). The first makes a late write rare, the second makes it harmless.
+//!
+//! On failure: a store that does not answer costs the lease when the trust window ends, and nothing else; work that was
+//! fanned out before goes on without a leader.
+
+pub mod args;
+mod dispatcher;
+mod duties;
+mod elector;
+mod measure;
+mod options;
+mod pruner;
+mod rescuer;
+mod scheduler;
+mod service;
+mod store_watch;
+mod term;
+#[cfg(test)]
+mod testing;
+
+pub use options::SchedulerOptions;
+pub use scheduler::Scheduler;
+pub use term::{End, LeaderTerm};

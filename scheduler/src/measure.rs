@@ -1,0 +1,99 @@
+//! Every metric of the scheduler, in one place. docs/reference/metrics.md lists them for users.
+//!
+//! Counters are set to zero at the start, so that an alert on an increase sees the first one.
+
+use std::time::Duration;
+
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+
+use crate::term::End;
+
+/// The services that write under a term, as in the label `service`.
+const SERVICES: [&str; 3] = ["dispatcher", "rescuer", "pruner"];
+
+/// Says what the metrics mean, and begins them.
+pub(crate) fn begin() {
+    describe();
+    gauge!("leasehold_leader").set(0.0);
+    gauge!("leasehold_term").set(0.0);
+    gauge!("leasehold_unplannable_jobs").set(0.0);
+    counter!("leasehold_elections_total").increment(0);
+    counter!("leasehold_dispatched_items_total").increment(0);
+    counter!("leasehold_misfired_total").increment(0);
+    counter!("leasehold_pruned_reports_total").increment(0);
+    for reason in [End::Lost, End::Untrusted, End::StaleTerm, End::Failed] {
+        counter!("leasehold_lease_lost_total", "reason" => reason.as_str()).increment(0);
+    }
+    for service in SERVICES {
+        counter!("leasehold_stale_term_total", "service" => service).increment(0);
+        counter!("leasehold_service_errors_total", "service" => service).increment(0);
+    }
+    for to in ["requeued", "dead"] {
+        counter!("leasehold_rescued_runs_total", "to" => to).increment(0);
+    }
+}
+
+fn describe() {
+    describe_gauge!("leasehold_leader", "1 while this replica leads.");
+    describe_gauge!("leasehold_term", "The last term of this replica; 0 before its first.");
+    describe_counter!("leasehold_elections_total", "Terms that this replica began.");
+    describe_counter!("leasehold_lease_lost_total", "Terms that ended otherwise than by shutdown, by reason.");
+    describe_counter!("leasehold_stale_term_total", "Writes refused because their term was over, by service.");
+    describe_histogram!("leasehold_lease_renew_seconds", "Time from a renewal of the lease to its answer.");
+    describe_counter!("leasehold_dispatched_items_total", "Runs put into the queue.");
+    describe_counter!("leasehold_misfired_total", "Due times recorded as misfired by the leader.");
+    describe_histogram!("leasehold_dispatch_seconds", "Time of one dispatch transaction.");
+    describe_gauge!("leasehold_dispatch_lag_seconds", "How far past its due time the oldest undispatched job is.");
+    describe_gauge!("leasehold_unplannable_jobs", "Jobs that are due and whose definition cannot be read.");
+    describe_counter!("leasehold_rescued_runs_total", "Runs taken back from executors that are gone.");
+    describe_counter!("leasehold_pruned_reports_total", "Reports deleted because of their age.");
+    describe_counter!("leasehold_service_errors_total", "Ticks of a leader's service that failed, by service.");
+}
+
+pub(crate) fn elected(epoch: i64) {
+    gauge!("leasehold_leader").set(1.0);
+    gauge!("leasehold_term").set(epoch as f64);
+    counter!("leasehold_elections_total").increment(1);
+}
+
+pub(crate) fn stepped_down(why: End) {
+    gauge!("leasehold_leader").set(0.0);
+    // What a leader sees is not known to a follower.
+    gauge!("leasehold_dispatch_lag_seconds").set(0.0);
+    gauge!("leasehold_unplannable_jobs").set(0.0);
+    if why != End::Shutdown {
+        counter!("leasehold_lease_lost_total", "reason" => why.as_str()).increment(1);
+    }
+}
+
+pub(crate) fn renewal(took: Duration) {
+    histogram!("leasehold_lease_renew_seconds").record(took);
+}
+
+pub(crate) fn stale_term(service: &'static str) {
+    counter!("leasehold_stale_term_total", "service" => service).increment(1);
+}
+
+pub(crate) fn service_error(service: &'static str) {
+    counter!("leasehold_service_errors_total", "service" => service).increment(1);
+}
+
+pub(crate) fn dispatched(items: u64, misfired: u64, took: Duration) {
+    counter!("leasehold_dispatched_items_total").increment(items);
+    counter!("leasehold_misfired_total").increment(misfired);
+    histogram!("leasehold_dispatch_seconds").record(took);
+}
+
+pub(crate) fn backlog(lag: Duration, unplannable: usize) {
+    gauge!("leasehold_dispatch_lag_seconds").set(lag.as_secs_f64());
+    gauge!("leasehold_unplannable_jobs").set(unplannable as f64);
+}
+
+pub(crate) fn rescued(requeued: u64, dead: u64) {
+    counter!("leasehold_rescued_runs_total", "to" => "requeued").increment(requeued);
+    counter!("leasehold_rescued_runs_total", "to" => "dead").increment(dead);
+}
+
+pub(crate) fn pruned(reports: u64) {
+    counter!("leasehold_pruned_reports_total").increment(reports);
+}

@@ -1,0 +1,1 @@
+SELECT attributes FROM leasehold.tenant WHERE active ORDER BY id

@@ -1,0 +1,1 @@
+SELECT revision, leasehold.now_us() FROM leasehold.catalog

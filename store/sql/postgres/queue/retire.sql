@@ -1,0 +1,1 @@
+DELETE FROM leasehold.executor WHERE id = $1

@@ -1,0 +1,63 @@
+-- How attempts ended, many in one statement. The guard is (id, claim, attempt): a zombie's report matches nothing and
+-- its id does not come back (invariants I6, I7). Claims are locked first and then runs, as in rescue; jobs come after
+-- runs, and the order of reports last.
+--
+-- A run that gets another attempt keeps its row in `running`, without a claim, so that nothing overlaps its retry. A
+-- run that ends gives the interval token back to its job in this same statement (invariant I9): `every` jobs cannot
+-- die silently. A job that has its next due time already, or is gone, or is no interval job any longer, is left alone.
+-- $1 ids, $2 claims, $3 attempts, $4 outcomes, $5 waits until the retry (null: none), $6 whether the attempt was given
+-- back, $7 durations, $8 how long ago they ended, $9 errors, $10 results; $11 claims that have no run left
+WITH finished AS (
+    DELETE FROM leasehold.claim WHERE id = ANY($11::uuid[]) RETURNING 1
+),
+u AS MATERIALIZED (
+    SELECT DISTINCT ON (u.id, u.attempt, u.claim_id) u.*, leasehold.clock_us() AS now -- of repeated reports the first
+    FROM unnest($1::uuid[], $2::uuid[], $3::integer[], $4::smallint[], $5::bigint[], $6::integer[], $7::bigint[],
+                $8::bigint[], $9::text[], $10::text[]) WITH ORDINALITY
+        AS u(id, claim_id, attempt, outcome, wait, released, duration, ended_ago, error, result, place)
+    WHERE (SELECT count(*) FROM finished) >= 0
+    ORDER BY u.id, u.attempt, u.claim_id, u.place
+),
+over AS (
+    DELETE FROM leasehold.running AS r USING u
+    WHERE r.id = ANY($1) AND r.id = u.id AND r.claim_id = u.claim_id AND r.attempt = u.attempt AND u.wait IS NULL
+    RETURNING r.id, r.job_key, r.tenant_id, r.cause, r.due, r.attempt, r.every_us, r.executor, u.claim_id
+),
+back AS (
+    UPDATE leasehold.running AS r SET claim_id = NULL, released = r.released + u.released
+    FROM u
+    WHERE r.id = ANY($1) AND r.id = u.id AND r.claim_id = u.claim_id AND r.attempt = u.attempt AND u.wait IS NOT NULL
+    RETURNING r.id, r.job_key, r.tenant_id, r.queue, r.prio, r.cause, r.due, r.overlap, r.attempt, r.released,
+              r.max_attempts, r.version, r.every_us, r.executor, u.claim_id, u.now + u.wait AS retry_at
+),
+again AS (
+    INSERT INTO leasehold.ahead (job_key, id, tenant_id, queue, prio, tag, cause, due, not_before, overlap, attempt,
+                                 released, max_attempts, version, every_us)
+    SELECT job_key, id, tenant_id, queue, prio, retry_at, cause, due, retry_at, overlap, attempt, released,
+           max_attempts, version, NULL -- the interval token stays in `running`
+    FROM back
+    RETURNING 1
+),
+rearmed AS (
+    UPDATE leasehold.job SET next_due = leasehold.clock_us() + every_us
+    WHERE key = ANY(ARRAY(SELECT job_key FROM over WHERE every_us IS NOT NULL))
+      AND active AND every_us IS NOT NULL AND next_due IS NULL
+    RETURNING 1
+),
+ended AS MATERIALIZED (
+    SELECT id, job_key, tenant_id, cause, due, attempt, executor, claim_id, NULL::bigint AS retry_at FROM over
+    UNION ALL
+    SELECT id, job_key, tenant_id, cause, due, attempt, executor, claim_id, retry_at FROM back
+),
+ordered AS MATERIALIZED (
+    SELECT leasehold.order_reports()
+    WHERE (SELECT count(*) FROM ended) > 0 AND (SELECT count(*) FROM again) + (SELECT count(*) FROM rearmed) >= 0
+),
+reported AS (
+    INSERT INTO leasehold.report (id, job_key, tenant_id, cause, due, attempt, outcome, next_attempt_at, started_at,
+                                  finished_at, executor, error, result)
+    SELECT e.id, e.job_key, e.tenant_id, e.cause, e.due, e.attempt, u.outcome, e.retry_at,
+           u.now - u.ended_ago - u.duration, u.now - u.ended_ago, e.executor, u.error, u.result
+    FROM ordered, ended AS e JOIN u ON u.id = e.id AND u.attempt = e.attempt AND u.claim_id = e.claim_id
+)
+SELECT id, attempt, claim_id FROM ended

@@ -1,0 +1,2 @@
+-- $1 tenant, $2 job
+SELECT key, leasehold.clock_us() FROM leasehold.job WHERE tenant_id = $1 AND name = $2 AND active

@@ -1,0 +1,2 @@
+-- $1 ids
+SELECT id, body FROM leasehold.definition WHERE id = ANY($1)

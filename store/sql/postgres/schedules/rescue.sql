@@ -1,0 +1,56 @@
+-- Claims whose lease has expired: their runs go back into the queue, or end if they have no attempt left (invariants
+-- I11, I12). Claims are locked first and then runs, as in settle; an executor that extends its claim right now is
+-- skipped or finds it gone.
+-- $1 holder, $2 epoch, $3 limit, $4 error
+WITH fence AS MATERIALIZED (
+    SELECT 1 FROM leasehold.lease
+    WHERE name = 'leader' AND holder = $1 AND epoch = $2 AND expires_at > leasehold.now_us()
+    FOR KEY SHARE
+),
+expired AS MATERIALIZED (
+    SELECT c.id FROM leasehold.claim AS c
+    WHERE c.lease_until < leasehold.now_us() AND EXISTS (SELECT 1 FROM fence)
+    ORDER BY c.lease_until LIMIT $3
+    FOR UPDATE SKIP LOCKED
+),
+back AS (
+    UPDATE leasehold.running SET claim_id = NULL
+    WHERE claim_id = ANY(ARRAY(SELECT id FROM expired)) AND attempt - released < max_attempts
+    RETURNING *
+),
+dead AS (
+    DELETE FROM leasehold.running
+    WHERE claim_id = ANY(ARRAY(SELECT id FROM expired)) AND attempt - released >= max_attempts
+    RETURNING *
+),
+again AS (
+    INSERT INTO leasehold.ready (job_key, id, tenant_id, queue, prio, tag, cause, due, not_before, overlap, attempt,
+                                 released, max_attempts, version, every_us)
+    SELECT job_key, id, tenant_id, queue, prio, leasehold.now_us(), cause, due, leasehold.now_us(), overlap, attempt,
+           released, max_attempts, version, NULL -- the interval token stays in `running`
+    FROM back
+    RETURNING 1
+),
+rearmed AS (
+    UPDATE leasehold.job SET next_due = leasehold.clock_us() + every_us
+    WHERE key = ANY(ARRAY(SELECT job_key FROM dead WHERE every_us IS NOT NULL))
+      AND active AND every_us IS NOT NULL AND next_due IS NULL
+    RETURNING 1
+),
+ordered AS MATERIALIZED (
+    SELECT leasehold.order_reports()
+    WHERE (SELECT count(*) FROM back) + (SELECT count(*) FROM dead) > 0
+      AND (SELECT count(*) FROM again) + (SELECT count(*) FROM rearmed) >= 0
+),
+reported AS (
+    INSERT INTO leasehold.report (id, job_key, tenant_id, cause, due, attempt, outcome, next_attempt_at, started_at,
+                                  finished_at, executor, error)
+    SELECT x.id, x.job_key, x.tenant_id, x.cause, x.due, x.attempt, x.outcome, x.next_attempt_at, x.started_at,
+           leasehold.clock_us(), x.executor, $4
+    FROM ordered, (SELECT *, 1 AS outcome, leasehold.now_us() AS next_attempt_at FROM back
+                   UNION ALL SELECT *, 2, NULL FROM dead) AS x
+),
+dropped AS (
+    DELETE FROM leasehold.claim WHERE id = ANY(ARRAY(SELECT id FROM expired))
+)
+SELECT EXISTS (SELECT 1 FROM fence), (SELECT count(*) FROM back), (SELECT count(*) FROM dead)

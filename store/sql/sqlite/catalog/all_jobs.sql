@@ -1,0 +1,1 @@
+SELECT key, tenant_id, name, version, definition_id, active FROM job

@@ -1,0 +1,1 @@
+SELECT attributes FROM tenant WHERE active ORDER BY id

@@ -1,0 +1,26 @@
+-- The head of the line, and for each item why it must not run, if so (the code of its outcome):
+--   5 its schedule has changed since, or its job is gone (invariant I13)
+--   4 a later due time of the same job has come: the latest runs (an interval job has no later one)
+--   3 its job is running (invariant I8; what this statement cannot know yet, the unique index on `running` does)
+--   2 it has no attempt left (invariant I11)
+-- ?1 queue, ?2 now, ?3 limit
+SELECT r.job_key, r.id, r.tenant_id, r.queue, r.prio, r.cause, r.due, r.overlap, r.attempt, r.released,
+       r.max_attempts, r.version, r.every_us, j.name, j.definition_id, t.revision,
+       CASE
+         WHEN r.attempt - r.released >= r.max_attempts THEN 2
+         WHEN r.attempt > 0 THEN NULL
+         WHEN NOT j.active OR (r.cause = 0 AND r.version < j.since) THEN 5
+         WHEN r.cause = 0 AND r.every_us IS NULL AND (
+                  EXISTS (SELECT 1 FROM ready l WHERE l.job_key = r.job_key AND l.due > r.due AND l.cause = 0
+                             AND l.attempt = 0 AND l.version >= j.since)
+               OR EXISTS (SELECT 1 FROM ahead l WHERE l.job_key = r.job_key AND l.due > r.due AND l.cause = 0
+                             AND l.attempt = 0 AND l.version >= j.since AND l.not_before <= ?2)) THEN 4
+         WHEN r.overlap <> 1 AND EXISTS (SELECT 1 FROM running x WHERE x.job_key = r.job_key AND x.overlap <> 1)
+              THEN 3
+       END AS dismissal
+FROM ready r
+JOIN job j ON j.key = r.job_key
+LEFT JOIN tenant t ON t.id = r.tenant_id
+WHERE r.queue = ?1
+ORDER BY r.prio, r.tag
+LIMIT ?3

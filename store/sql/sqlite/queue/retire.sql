@@ -1,0 +1,1 @@
+DELETE FROM executor WHERE id = ?1

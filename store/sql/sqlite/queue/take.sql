@@ -1,0 +1,2 @@
+-- ?1 [[key, id], …]
+DELETE FROM ready WHERE (job_key, id) IN (SELECT value ->> 0, unhex(value ->> 1) FROM json_each(?1))

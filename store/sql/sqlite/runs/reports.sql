@@ -1,0 +1,7 @@
+-- A window of the stream; the caller filters and knows how far it has read. One writer at a time: whoever commits
+-- later has a higher seq.
+-- ?1 after, ?2 limit
+SELECT p.seq, p.id, p.tenant_id, j.name, p.cause, p.due, p.attempt, p.outcome, p.next_attempt_at, p.started_at,
+       p.finished_at, p.executor, p.error, p.result
+FROM report p JOIN job j ON j.key = p.job_key
+WHERE p.seq > ?1 ORDER BY p.seq LIMIT ?2

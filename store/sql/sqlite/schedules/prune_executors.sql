@@ -1,0 +1,2 @@
+-- ?1 everything not heard of since this instant
+DELETE FROM executor WHERE seen_at < ?1

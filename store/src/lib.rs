@@ -1,0 +1,119 @@
+//! The stores behind the traits of `leasehold-common`.
+//!
+//! This is the only crate that names sqlx or redis. It knows what each transition of a run writes and which locks it
+//! takes, and nothing of who leads or how a run is executed. Each transition is one `.sql` file (several, where the
+//! dialect needs several statements) under `sql/`, with the reason for its locks on top.
+
+mod clock;
+mod error;
+mod json;
+mod migrations;
+mod postgres;
+mod redis_lock;
+mod rows;
+mod sqlite;
+
+use std::sync::Arc;
+
+use leasehold_common::lease::LeaseKind;
+use leasehold_common::run::Outcome;
+use leasehold_common::store::{ErrorKind, Lease, SharedStore, StoreError, StoreResult};
+
+pub use clock::WallClock;
+
+/// The error of a run that was held by an executor that is gone.
+const LOST_EXECUTOR: &str = "the executor was lost: its claim expired without a heartbeat";
+
+/// The error of a due time that passed while nobody led.
+const MISFIRED_NO_LEADER: &str = "a later due time had come before a leader fanned this one out";
+
+/// The error of a run that was cancelled before it started.
+const CANCELLED_ON_REQUEST: &str = "cancelled on request";
+
+/// Executors that sleep until the next due time they know of are woken for anything sooner than this.
+const HINT_WITHIN_US: i64 = 2_000_000;
+
+/// After how long an executor that is not heard of any more leaves the list.
+const FORGET_EXECUTOR_US: i64 = 3_600_000_000;
+
+/// Why an item ended at claim without being run.
+fn dismissal_reason(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Overlapped => "a run of the same job was still running",
+        Outcome::Misfired => "a later due time had come before an executor was free for this one",
+        Outcome::Dead => "no attempt was left",
+        _ => "the job was changed or removed before this run started",
+    }
+}
+
+/// How a process uses its store.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Shown by the server beside its connections: `leasehold-scheduler`, …
+    pub name: String,
+    /// The most connections for ordinary work; leases and heartbeats have two more of their own.
+    pub connections: u32,
+    /// Whether a SQLite file that does not exist is created; otherwise it counts as a store that cannot be reached.
+    /// Programs that only make sense on a store that is set up do not create one by a slip of the path.
+    pub create: bool,
+    /// The clock of a SQLite store. On Postgres the server's clock counts, whatever stands here.
+    pub clock: WallClock,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { name: "leasehold".to_owned(), connections: 8, create: true, clock: WallClock::default() }
+    }
+}
+
+/// Opens the store that `url` names: `sqlite:PATH` or `postgres://…`. Fails if the URL is wrong or the store cannot
+/// be reached; whether its schema is there is [`leasehold_common::store::Store::check_schema`]'s business.
+pub async fn open(url: &str, options: &Options) -> StoreResult<SharedStore> {
+    let store: SharedStore = if let Some(path) = url.strip_prefix("sqlite:") {
+        Arc::new(sqlite::SqliteStore::open(path, options).await?)
+    } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+        Arc::new(postgres::PgStore::open(url, options).await?)
+    } else {
+        return Err(StoreError::new(
+            ErrorKind::Invalid,
+            "open the store",
+            "the URL must start with sqlite: or postgres://, as in sqlite:leasehold.db or postgres://user@host/database",
+        ));
+    };
+    Ok(store)
+}
+
+/// Opens the lease that `url` names, in front of `store`: without a URL the store's own lease row; with
+/// `redis://…` or `rediss://…` a lock that elects, while the store mints and checks the term.
+pub async fn open_lease(url: Option<&str>, store: &SharedStore) -> StoreResult<(Arc<dyn Lease>, LeaseKind)> {
+    match url {
+        None => Ok((Arc::new(StoreLease(Arc::clone(store))), LeaseKind::Store)),
+        Some(url) => Ok((Arc::new(redis_lock::RedisLock::open(url, store).await?), LeaseKind::Redis)),
+    }
+}
+
+/// The store's own lease row, as a lease of its own.
+struct StoreLease(SharedStore);
+
+#[async_trait::async_trait]
+impl Lease for StoreLease {
+    async fn acquire(
+        &self,
+        candidate: &leasehold_common::lease::Candidate,
+        ttl: std::time::Duration,
+    ) -> StoreResult<leasehold_common::lease::Acquired> {
+        self.0.acquire(candidate, ttl).await
+    }
+
+    async fn renew(
+        &self,
+        term: &leasehold_common::lease::Term,
+        ttl: std::time::Duration,
+    ) -> StoreResult<leasehold_common::lease::Renewal> {
+        self.0.renew(term, ttl).await
+    }
+
+    async fn resign(&self, term: &leasehold_common::lease::Term) -> StoreResult<()> {
+        self.0.resign(term).await
+    }
+}

@@ -1,0 +1,292 @@
+//! The store for fleets: PostgreSQL 14 or later, in the schema `leasehold`.
+//!
+//! Nearly every transition is one autocommit statement, so there is no transaction that a stalled client could leave
+//! open, and cancelling a future never leaves one half done. READ COMMITTED throughout: what must not race is decided
+//! by a row lock, a unique index or a compare-and-set inside the statement; the files under `sql/postgres` say which.
+//! Locks are taken in one order everywhere: lease; ready and ahead (skipping what others have); claim; running; job;
+//! and the order of reports last.
+//!
+//! Three pools, opened on demand: `work` for the queue, with planner settings that keep its plans on their indexes;
+//! `vital` for leases and heartbeats, so that busy work never costs leadership (two connections); `view` for people.
+
+/// The text of a statement file of this dialect.
+macro_rules! sql {
+    ($name:literal) => {
+        include_str!(concat!("../../sql/postgres/", $name, ".sql"))
+    };
+}
+
+mod catalog;
+mod lease;
+mod queue;
+mod rows;
+mod runs;
+mod schedules;
+
+use std::future::Future;
+use std::str::FromStr as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use leasehold_common::lease::{Leader, LeaseKind};
+use leasehold_common::store::{CatalogView, ErrorKind, Hint, Hints, QueueView, Status, Store, StoreError, StoreResult};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgListener, PgPool, PgPoolOptions};
+use sqlx::{Connection as _, Executor as _};
+
+use crate::{Options, migrations};
+
+/// The channel of `sql/postgres/queue/hint.sql`.
+const CHANNEL: &str = "leasehold_work";
+
+/// How long an executor stays in the status after it was last heard of.
+const EXECUTOR_SEEN_US: i64 = 60_000_000;
+
+/// A statement that lost against another one is repeated so often before the caller learns of it.
+const CONFLICT_TRIES: u32 = 5;
+
+/// How long the first connection may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// No lock of ours is held for long: waiting longer means that somebody is stuck. A client that stalls inside a
+/// transaction (only `apply` has one) is cut off well before a lease runs out.
+const SESSION: &str = "SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '5s'";
+
+/// A plan that was made while the queue was empty keeps sequential scans and nested loops for ever; the queue's
+/// statements are written so that these settings leave only good plans. `jit` off because the penalties make plans
+/// look expensive.
+const QUEUE_PLANS: &str =
+    "SET enable_seqscan = off; SET enable_nestloop = off; SET enable_mergejoin = off; SET jit = off";
+
+/// A Postgres database.
+pub(crate) struct PgStore {
+    work: PgPool,
+    vital: PgPool,
+    view: PgPool,
+    stale: Arc<Stale>,
+}
+
+/// After a failover, connections to the old primary are read-only for ever: all connections that are older than the
+/// first such error are thrown away.
+struct Stale {
+    origin: Instant,
+    /// Milliseconds after `origin`; 0 if it never happened.
+    since_ms: AtomicU64,
+}
+
+impl Stale {
+    fn mark(&self) {
+        self.since_ms.store(u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX), Ordering::SeqCst);
+    }
+
+    /// Whether a connection of this age was made before the mark.
+    fn covers(&self, age: Duration) -> bool {
+        let since = self.since_ms.load(Ordering::SeqCst);
+        since > 0 && self.origin.elapsed().saturating_sub(age) <= Duration::from_millis(since)
+    }
+}
+
+impl PgStore {
+    pub(crate) async fn open(url: &str, options: &Options) -> StoreResult<Self> {
+        const OPERATION: &str = "open the store";
+        let connect = PgConnectOptions::from_str(url)
+            .map_err(|error| StoreError::new(ErrorKind::Invalid, OPERATION, error))?
+            .application_name(&options.name);
+        let stale = Arc::new(Stale { origin: Instant::now(), since_ms: AtomicU64::new(0) });
+        let pool = |connections, settings: &'static [&'static str]| {
+            let stale = Arc::clone(&stale);
+            PgPoolOptions::new()
+                .max_connections(connections)
+                .min_connections(0)
+                .acquire_timeout(Duration::from_secs(5))
+                // A ping before every statement would double the round trips; a dead connection costs one retry.
+                .test_before_acquire(false)
+                .before_acquire(move |_, about| {
+                    let keep = !stale.covers(about.age);
+                    Box::pin(async move { Ok(keep) })
+                })
+                .after_connect(move |connection, _| {
+                    Box::pin(async move {
+                        for setting in settings {
+                            connection.execute(*setting).await?;
+                        }
+                        Ok(())
+                    })
+                })
+                .connect_lazy_with(connect.clone())
+        };
+        let store = Self {
+            work: pool(options.connections.max(1), &[SESSION, QUEUE_PLANS]),
+            vital: pool(2, &[SESSION]),
+            view: pool(options.connections.clamp(1, 4), &[SESSION]),
+            stale: Arc::clone(&stale),
+        };
+        // Without the pool, which would try until its time-out and then no longer know the reason.
+        let first = tokio::time::timeout(CONNECT_TIMEOUT, PgConnection::connect_with(&connect)).await;
+        let first = first.map_err(|_| {
+            let what = format!("no answer from {}:{}", connect.get_host(), connect.get_port());
+            StoreError::new(ErrorKind::Unavailable, OPERATION, what)
+        })?;
+        first.map_err(crate::error::failed(OPERATION))?.close().await.ok();
+        Ok(store)
+    }
+
+    /// `map_err(self.failed("claim work"))`; takes note of a failover.
+    fn failed(&self, operation: &'static str) -> impl Fn(sqlx::Error) -> StoreError + '_ {
+        move |error| {
+            if error.as_database_error().and_then(|e| e.code()).as_deref() == Some("25006") {
+                self.stale.mark();
+            }
+            crate::error::failed(operation)(error)
+        }
+    }
+
+    /// Repeats a write that lost against a concurrent one (deadlock, serialization, lock time-out): it left nothing
+    /// behind.
+    async fn settled<T, F, Fut>(&self, write: F) -> StoreResult<T>
+    where
+        F: Fn() -> Fut,
+        Fut: Future<Output = StoreResult<T>>,
+    {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match write().await {
+                Err(error) if error.kind == ErrorKind::Conflict && tries < CONFLICT_TRIES => {
+                    tracing::debug!(%error, tries, "repeating a write that lost against a concurrent one");
+                    let wait = Duration::from_millis(rand::random_range(1..=10 * u64::from(tries)));
+                    tokio::time::sleep(wait).await;
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    /// Tells executors that something is ready. A hint that is lost costs one poll interval.
+    async fn hint(&self) {
+        if let Err(error) = sqlx::query(sql!("queue/hint")).execute(&self.work).await {
+            tracing::debug!(%error, "could not send a hint");
+        }
+    }
+
+    async fn applied(&self) -> StoreResult<Vec<i64>> {
+        const OPERATION: &str = "read the schema";
+        let exists: bool = sqlx::query_scalar("SELECT to_regclass('leasehold.migration') IS NOT NULL")
+            .fetch_one(&self.view)
+            .await
+            .map_err(self.failed(OPERATION))?;
+        if !exists {
+            return Ok(Vec::new());
+        }
+        sqlx::query_scalar("SELECT version FROM leasehold.migration WHERE success")
+            .fetch_all(&self.view)
+            .await
+            .map_err(self.failed(OPERATION))
+    }
+
+    async fn leader(&self, now: i64) -> StoreResult<Option<Leader>> {
+        let row =
+            sqlx::query(sql!("lease/read")).fetch_optional(&self.view).await.map_err(self.failed("read the lease"))?;
+        row.map_or(Ok(None), |row| rows::leader(&row, now))
+    }
+
+    async fn recorded_kind(&self) -> StoreResult<Option<LeaseKind>> {
+        let row =
+            sqlx::query(sql!("lease/read")).fetch_optional(&self.vital).await.map_err(self.failed("read the lease"))?;
+        row.map(|row| rows::lease_kind(&row)).transpose()
+    }
+}
+
+#[async_trait]
+impl Store for PgStore {
+    async fn migrate(&self) -> StoreResult<u64> {
+        let before = self.applied().await?.len();
+        migrations::postgres().run(&self.view).await.map_err(migrations::failed)?;
+        Ok(self.applied().await?.len().saturating_sub(before) as u64)
+    }
+
+    async fn check_schema(&self) -> StoreResult<()> {
+        migrations::check(&migrations::postgres(), &self.applied().await?)
+    }
+
+    async fn ping(&self) -> StoreResult<()> {
+        const OPERATION: &str = "reach the store";
+        let mut connection = self.vital.acquire().await.map_err(self.failed(OPERATION))?;
+        connection.ping().await.map_err(self.failed(OPERATION))
+    }
+
+    async fn status(&self) -> StoreResult<Status> {
+        const OPERATION: &str = "read the status";
+        let row = sqlx::query(sql!("admin/status")).fetch_one(&self.view).await.map_err(self.failed(OPERATION))?;
+        let now: i64 = rows::get(&row, 0)?;
+        let executors = sqlx::query(sql!("admin/executors"))
+            .bind(EXECUTOR_SEEN_US)
+            .fetch_all(&self.view)
+            .await
+            .map_err(self.failed(OPERATION))?;
+        Ok(Status {
+            now: crate::clock::at(now),
+            leader: self.leader(now).await?,
+            executors: executors.iter().map(|row| rows::executor(row, now)).collect::<StoreResult<_>>()?,
+            queue: QueueView {
+                depth: rows::get(&row, 1)?,
+                oldest_age_ms: rows::get::<Option<i64>>(&row, 2)?.map(|oldest| ((now - oldest) / 1000).max(0)),
+                waiting: rows::get(&row, 3)?,
+                running: rows::get(&row, 4)?,
+            },
+            next_due: rows::at_opt(&row, 5)?,
+            catalog: CatalogView {
+                revision: rows::get(&row, 6)?,
+                tenants: rows::get(&row, 7)?,
+                jobs: rows::get(&row, 8)?,
+                stalled_interval_jobs: rows::get(&row, 9)?,
+            },
+        })
+    }
+
+    async fn lease_kind(&self) -> StoreResult<Option<LeaseKind>> {
+        self.recorded_kind().await
+    }
+
+    async fn set_lease_kind(&self, kind: LeaseKind) -> StoreResult<()> {
+        sqlx::query(sql!("lease/set_kind"))
+            .bind(kind.as_str())
+            .execute(&self.vital)
+            .await
+            .map_err(self.failed("change the kind of lease"))?;
+        Ok(())
+    }
+
+    async fn hints(&self) -> StoreResult<Box<dyn Hints>> {
+        const OPERATION: &str = "listen for hints";
+        let mut listener = PgListener::connect_with(&self.view).await.map_err(self.failed(OPERATION))?;
+        listener.listen(CHANNEL).await.map_err(self.failed(OPERATION))?;
+        Ok(Box::new(PgHints(listener)))
+    }
+
+    async fn close(&self) {
+        self.view.close().await;
+        self.work.close().await;
+        self.vital.close().await;
+    }
+}
+
+struct PgHints(PgListener);
+
+#[async_trait]
+impl Hints for PgHints {
+    async fn next(&mut self) -> Hint {
+        loop {
+            match self.0.try_recv().await {
+                Ok(Some(_)) => return Hint::Work,
+                // The connection broke and is back; what was sent meanwhile is lost.
+                Ok(None) => return Hint::Resync,
+                Err(error) => {
+                    tracing::debug!(%error, "no connection to listen for hints on");
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! Readers for the rows of Postgres.
+
+use sqlx::postgres::PgRow;
+
+crate::rows::readers!(PgRow);

@@ -1,0 +1,159 @@
+//! Runs and reports as people ask for them.
+
+use async_trait::async_trait;
+use leasehold_common::id::{CorrelationId, JobKey, JobName, RunKind, TenantId};
+use leasehold_common::run::{Report, RunState, RunStory, RunView};
+use leasehold_common::store::{Cancelled, RunFilter, Runs, StoreResult};
+
+use super::{PgStore, rows};
+use crate::clock::at;
+use crate::rows::{ended_run, matches, merge, story};
+
+/// A run that waits may move on (ahead, ready, running) while a cancel looks at it. Each pass follows it one step.
+const CANCEL_PASSES: u32 = 4;
+
+#[async_trait]
+impl Runs for PgStore {
+    async fn reports(&self, after: i64, filter: &RunFilter, limit: u32) -> StoreResult<(Vec<Report>, i64)> {
+        let rows = sqlx::query(sql!("runs/reports"))
+            .bind(after)
+            .bind(i64::from(limit))
+            .fetch_all(&self.view)
+            .await
+            .map_err(self.failed("read reports"))?;
+        let mut reports = rows.iter().map(rows::report).collect::<StoreResult<Vec<_>>>()?;
+        let seen = reports.last().map_or(after, |report| report.seq);
+        reports.retain(|report| matches(filter, report));
+        Ok((reports, seen))
+    }
+
+    async fn last_seq(&self) -> StoreResult<i64> {
+        sqlx::query_scalar(sql!("runs/last_seq")).fetch_one(&self.view).await.map_err(self.failed("read reports"))
+    }
+
+    async fn runs(&self, filter: &RunFilter, limit: u32) -> StoreResult<Vec<RunView>> {
+        const OPERATION: &str = "list runs";
+        let tenants: Vec<_> = filter.tenants.iter().map(TenantId::as_str).collect();
+        let jobs: Vec<_> = filter.jobs.iter().map(JobName::as_str).collect();
+        let states: Vec<_> = filter.states.iter().map(|state| i32::from(state.code())).collect();
+        let outcomes: Vec<_> = filter.outcomes.iter().map(|outcome| outcome.code()).collect();
+        let mut live = Vec::new();
+        if filter.outcomes.is_empty() && filter.states.iter().any(|s| *s != RunState::Ended) | states.is_empty() {
+            let rows = sqlx::query(sql!("runs/live"))
+                .bind(&tenants)
+                .bind(&jobs)
+                .bind(&states)
+                .bind(i64::from(limit))
+                .fetch_all(&self.view)
+                .await
+                .map_err(self.failed(OPERATION))?;
+            live = rows.iter().map(rows::live_run).collect::<StoreResult<_>>()?;
+        }
+        let mut ended = Vec::new();
+        if states.is_empty() || filter.states.contains(&RunState::Ended) {
+            let rows = sqlx::query(sql!("runs/ended"))
+                .bind(&tenants)
+                .bind(&jobs)
+                .bind(&outcomes)
+                .bind(i64::from(limit))
+                .fetch_all(&self.view)
+                .await
+                .map_err(self.failed(OPERATION))?;
+            ended = rows.iter().map(|row| rows::report(row).map(ended_run)).collect::<StoreResult<_>>()?;
+        }
+        Ok(merge(live, ended, limit))
+    }
+
+    async fn run(&self, id: CorrelationId) -> StoreResult<Option<RunStory>> {
+        const OPERATION: &str = "read the run";
+        let live = sqlx::query(sql!("runs/live_by_id"))
+            .bind(id.job().as_i64())
+            .bind(id.as_uuid())
+            .fetch_optional(&self.view)
+            .await
+            .map_err(self.failed(OPERATION))?;
+        let reports = sqlx::query(sql!("runs/reports_of"))
+            .bind(id.job().as_i64())
+            .bind(id.as_uuid())
+            .fetch_all(&self.view)
+            .await
+            .map_err(self.failed(OPERATION))?;
+        let live = live.as_ref().map(rows::live_run).transpose()?;
+        let reports = reports.iter().map(rows::report).collect::<StoreResult<Vec<_>>>()?;
+        Ok(story(live, reports))
+    }
+
+    async fn trigger(&self, tenant: &TenantId, job: &JobName) -> StoreResult<Option<CorrelationId>> {
+        const OPERATION: &str = "trigger the job";
+        loop {
+            let found = sqlx::query(sql!("runs/job_key"))
+                .bind(tenant.as_str())
+                .bind(job.as_str())
+                .fetch_optional(&self.work)
+                .await
+                .map_err(self.failed(OPERATION))?;
+            let Some(row) = found else { return Ok(None) };
+            let (key, now): (i64, i64) = (rows::get(&row, 0)?, rows::get(&row, 1)?);
+            let id = CorrelationId::new(at(now), RunKind::unscheduled(rand::random()), JobKey::from_i64(key));
+            // Another trigger of the same millisecond may have drawn the same kind: then draw again.
+            let taken: bool = sqlx::query_scalar(sql!("runs/id_taken"))
+                .bind(key)
+                .bind(id.as_uuid())
+                .fetch_one(&self.work)
+                .await
+                .map_err(self.failed(OPERATION))?;
+            if taken {
+                continue;
+            }
+            let written = sqlx::query(sql!("runs/trigger"))
+                .bind(id.as_uuid())
+                .bind(key)
+                .bind(now)
+                .execute(&self.work)
+                .await
+                .map_err(self.failed(OPERATION))?
+                .rows_affected();
+            if written > 0 {
+                self.hint().await;
+                return Ok(Some(id));
+            }
+        }
+    }
+
+    async fn cancel(&self, id: CorrelationId) -> StoreResult<Cancelled> {
+        const OPERATION: &str = "cancel the run";
+        let key = id.job().as_i64();
+        for _ in 0..CANCEL_PASSES {
+            let requested = sqlx::query(sql!("runs/request_cancel"))
+                .bind(id.as_uuid())
+                .execute(&self.work)
+                .await
+                .map_err(self.failed(OPERATION))?
+                .rows_affected();
+            if requested > 0 {
+                return Ok(Cancelled::Requested);
+            }
+            let ended: i64 = self
+                .settled(|| async {
+                    sqlx::query_scalar(sql!("runs/cancel_waiting"))
+                        .bind(key)
+                        .bind(id.as_uuid())
+                        .bind(crate::CANCELLED_ON_REQUEST)
+                        .fetch_one(&self.work)
+                        .await
+                        .map_err(self.failed(OPERATION))
+                })
+                .await?;
+            if ended > 0 {
+                return Ok(Cancelled::Ended);
+            }
+        }
+        let reported: bool = sqlx::query_scalar(sql!("runs/was_reported"))
+            .bind(key)
+            .bind(id.as_uuid())
+            .fetch_one(&self.work)
+            .await
+            .map_err(self.failed(OPERATION))?;
+        Ok(if reported { Cancelled::AlreadyEnded } else { Cancelled::NotFound })
+    }
+}

@@ -1,0 +1,249 @@
+//! Reading rows. The columns of a file stand in the same order in every dialect, so the readers are written once.
+
+/// Defines the readers for one row type.
+macro_rules! readers {
+    ($row:ty) => {
+        use jiff::Timestamp;
+        use leasehold_common::catalog::StoredJob;
+        use leasehold_common::definition::{DefinitionId, Tenant};
+        use leasehold_common::id::{CorrelationId, JobKey, JobName, TenantId};
+        use leasehold_common::lease::{Leader, LeaseKind};
+        use leasehold_common::run::{Cause, Outcome, Report, RunState, RunView};
+        use leasehold_common::store::{ErrorKind, ExecutorView, JobVersion, JobView, StoreError, StoreResult};
+        use sqlx::Row as _;
+        use uuid::Uuid;
+
+        const READ: &str = "read the store";
+
+        /// One column.
+        pub(crate) fn get<'r, T>(row: &'r $row, index: usize) -> StoreResult<T>
+        where
+            T: sqlx::Decode<'r, <$row as sqlx::Row>::Database> + sqlx::Type<<$row as sqlx::Row>::Database>,
+        {
+            row.try_get(index).map_err(crate::error::failed(READ))
+        }
+
+        /// A name; what is stored was checked when it was written.
+        pub(crate) fn name<N: std::str::FromStr<Err = leasehold_common::id::NameError>>(
+            row: &$row,
+            index: usize,
+        ) -> StoreResult<N> {
+            get::<&str>(row, index)?.parse().map_err(|error| StoreError::new(ErrorKind::Corrupt, READ, error))
+        }
+
+        pub(crate) fn at(row: &$row, index: usize) -> StoreResult<Timestamp> {
+            Ok(crate::clock::at(get(row, index)?))
+        }
+
+        pub(crate) fn at_opt(row: &$row, index: usize) -> StoreResult<Option<Timestamp>> {
+            Ok(get::<Option<i64>>(row, index)?.map(crate::clock::at))
+        }
+
+        pub(crate) fn id(row: &$row, index: usize) -> StoreResult<CorrelationId> {
+            Ok(CorrelationId::from_uuid(get(row, index)?))
+        }
+
+        pub(crate) fn key(row: &$row, index: usize) -> StoreResult<JobKey> {
+            Ok(JobKey::from_i64(get(row, index)?))
+        }
+
+        pub(crate) fn definition_id(row: &$row, index: usize) -> StoreResult<DefinitionId> {
+            Ok(DefinitionId::from_uuid(get(row, index)?))
+        }
+
+        /// A count that is never negative.
+        pub(crate) fn count(row: &$row, index: usize) -> StoreResult<u32> {
+            Ok(u32::try_from(get::<i32>(row, index)?).unwrap_or(0))
+        }
+
+        pub(crate) fn cause(row: &$row, index: usize) -> StoreResult<Cause> {
+            let code = get(row, index)?;
+            Cause::from_code(code).ok_or_else(|| crate::error::corrupt(READ, format!("unknown cause {code}")))
+        }
+
+        pub(crate) fn outcome(row: &$row, index: usize) -> StoreResult<Outcome> {
+            let code = get(row, index)?;
+            Outcome::from_code(code).ok_or_else(|| crate::error::corrupt(READ, format!("unknown outcome {code}")))
+        }
+
+        pub(crate) fn tenant(row: &$row, index: usize) -> StoreResult<Tenant> {
+            serde_json::from_str(get(row, index)?).map_err(|error| StoreError::new(ErrorKind::Corrupt, READ, error))
+        }
+
+        /// seq, id, tenant, job, cause, due, attempt, outcome, next attempt, started, finished, executor, error,
+        /// result.
+        pub(crate) fn report(row: &$row) -> StoreResult<Report> {
+            let scheduled_for = at(row, 5)?;
+            let started_at = at_opt(row, 9)?;
+            let finished_at = at(row, 10)?;
+            let late = started_at.unwrap_or(finished_at).as_millisecond() - scheduled_for.as_millisecond();
+            Ok(Report {
+                seq: get(row, 0)?,
+                correlation_id: id(row, 1)?,
+                tenant: name::<TenantId>(row, 2)?,
+                job: name::<JobName>(row, 3)?,
+                cause: cause(row, 4)?,
+                scheduled_for,
+                attempt: count(row, 6)?,
+                outcome: outcome(row, 7)?,
+                next_attempt_at: at_opt(row, 8)?,
+                started_at,
+                finished_at,
+                duration_ms: started_at.map(|started| (finished_at.as_microsecond() - started.as_microsecond()) / 1000),
+                lateness_ms: late.max(0),
+                executor: get::<Option<Uuid>>(row, 11)?.map(|id| id.to_string()),
+                error: get(row, 12)?,
+                result: get::<Option<&str>>(row, 13)?.map(json),
+            })
+        }
+
+        /// What a handler returned; text that is not JSON can only come from a damaged store and is shown as text.
+        fn json(text: &str) -> serde_json::Value {
+            serde_json::from_str(text).unwrap_or_else(|_| serde_json::Value::String(text.to_owned()))
+        }
+
+        /// kind.
+        pub(crate) fn lease_kind(row: &$row) -> StoreResult<LeaseKind> {
+            let kind: &str = get(row, 0)?;
+            kind.parse().map_err(|()| crate::error::corrupt(READ, format!("unknown kind of lease {kind:?}")))
+        }
+
+        /// kind, epoch, holder, host, pid, elected, expires. `None` if the last leader resigned.
+        pub(crate) fn leader(row: &$row, now: i64) -> StoreResult<Option<Leader>> {
+            let Some(holder) = get(row, 2)? else { return Ok(None) };
+            Ok(Some(Leader {
+                holder,
+                host: get(row, 3)?,
+                pid: count(row, 4)?,
+                term: get(row, 1)?,
+                expires_in_ms: (get::<i64>(row, 6)? - now) / 1000,
+                elected_at: at(row, 5)?,
+                kind: lease_kind(row)?,
+            }))
+        }
+
+        /// id, host, pid, version, slots, running, queues, draining, seen.
+        pub(crate) fn executor(row: &$row, now: i64) -> StoreResult<ExecutorView> {
+            Ok(ExecutorView {
+                id: get(row, 0)?,
+                host: get(row, 1)?,
+                pid: count(row, 2)?,
+                version: get(row, 3)?,
+                slots: count(row, 4)?,
+                running: count(row, 5)?,
+                queues: get::<&str>(row, 6)?.split_whitespace().map(str::to_owned).collect(),
+                draining: get(row, 7)?,
+                seen_ms_ago: ((now - get::<i64>(row, 8)?) / 1000).max(0),
+            })
+        }
+
+        /// tenant, job, version, definition, next due, last fired.
+        pub(crate) fn job(row: &$row) -> StoreResult<JobView> {
+            Ok(JobView {
+                tenant: name::<TenantId>(row, 0)?,
+                job: name::<JobName>(row, 1)?,
+                version: get(row, 2)?,
+                definition: json(get(row, 3)?),
+                next_due: at_opt(row, 4)?,
+                last_fired: at_opt(row, 5)?,
+            })
+        }
+
+        /// version, definition, valid from, valid to.
+        pub(crate) fn job_version(row: &$row) -> StoreResult<JobVersion> {
+            Ok(JobVersion {
+                version: get(row, 0)?,
+                definition: definition_id(row, 1)?,
+                valid_from: at(row, 2)?,
+                valid_to: at_opt(row, 3)?,
+            })
+        }
+
+        /// key, tenant, job, version, definition, active.
+        pub(crate) fn stored_job(row: &$row) -> StoreResult<StoredJob> {
+            Ok(StoredJob {
+                key: key(row, 0)?,
+                tenant: name::<TenantId>(row, 1)?,
+                name: name::<JobName>(row, 2)?,
+                version: get(row, 3)?,
+                definition: definition_id(row, 4)?,
+                active: get(row, 5)?,
+            })
+        }
+
+        /// id, tenant, job, cause, due, state, attempt, not before, started, executor.
+        pub(crate) fn live_run(row: &$row) -> StoreResult<RunView> {
+            let code: i32 = get(row, 5)?;
+            Ok(RunView {
+                correlation_id: id(row, 0)?,
+                tenant: name::<TenantId>(row, 1)?,
+                job: name::<JobName>(row, 2)?,
+                cause: cause(row, 3)?,
+                scheduled_for: at(row, 4)?,
+                state: i16::try_from(code).ok().and_then(RunState::from_code).unwrap_or(RunState::Waiting),
+                outcome: None,
+                attempt: count(row, 6)?,
+                not_before: at_opt(row, 7)?,
+                started_at: at_opt(row, 8)?,
+                finished_at: None,
+                executor: get::<Option<Uuid>>(row, 9)?.map(|id| id.to_string()),
+                error: None,
+            })
+        }
+    };
+}
+pub(crate) use readers;
+
+use leasehold_common::run::{Report, RunState, RunStory, RunView};
+use leasehold_common::store::RunFilter;
+
+/// The run that a terminal report is the record of.
+pub(crate) fn ended_run(report: Report) -> RunView {
+    RunView {
+        correlation_id: report.correlation_id,
+        tenant: report.tenant,
+        job: report.job,
+        cause: report.cause,
+        scheduled_for: report.scheduled_for,
+        state: RunState::Ended,
+        outcome: Some(report.outcome),
+        attempt: report.attempt,
+        not_before: None,
+        started_at: report.started_at,
+        finished_at: Some(report.finished_at),
+        executor: report.executor,
+        error: report.error,
+    }
+}
+
+/// Where a run stands and what was reported of it; `None` if neither is known.
+pub(crate) fn story(live: Option<RunView>, reports: Vec<Report>) -> Option<RunStory> {
+    let run = match live {
+        Some(mut run) => {
+            run.error = reports.last().and_then(|report| report.error.clone());
+            run
+        }
+        None => ended_run(reports.last()?.clone()),
+    };
+    Some(RunStory { run, reports })
+}
+
+/// Puts runs that are live and runs that are over into one list, the latest due time first.
+pub(crate) fn merge(mut live: Vec<RunView>, ended: Vec<RunView>, limit: u32) -> Vec<RunView> {
+    live.extend(ended);
+    live.sort_by(|a, b| {
+        (b.scheduled_for, b.correlation_id, b.finished_at).cmp(&(a.scheduled_for, a.correlation_id, a.finished_at))
+    });
+    live.truncate(limit as usize);
+    live
+}
+
+/// Whether somebody who set this filter wants to see the report.
+pub(crate) fn matches(filter: &RunFilter, report: &Report) -> bool {
+    fn among<T: PartialEq>(wanted: &[T], value: &T) -> bool {
+        wanted.is_empty() || wanted.contains(value)
+    }
+    among(&filter.tenants, &report.tenant)
+        && among(&filter.jobs, &report.job)
+        && among(&filter.outcomes, &report.outcome)
+}

@@ -1,0 +1,71 @@
+//! What every store must do, whichever it is.
+//!
+//! A case is an `async fn case(f: &Fixture)`; `both!` makes one named test of it for each store
+//! (`lease::stale_term_writes_nothing::postgres`), and a case that no macro names is dead code and fails the build.
+//! `postgres!` is for what only a server with concurrent writers can show. Each test has a store of its own.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+macro_rules! both {
+    ($($case:ident),+ $(,)?) => { $(
+        mod $case {
+            use leasehold_tests::stores::Fixture;
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn sqlite() {
+                super::$case(&Fixture::sqlite().await.at_five_past().await).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn postgres() {
+                super::$case(&Fixture::postgres().await.at_five_past().await).await;
+            }
+        }
+    )+ };
+}
+
+macro_rules! postgres {
+    ($($case:ident),+ $(,)?) => { $(
+        mod $case {
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn postgres() {
+                super::$case(&leasehold_tests::stores::Fixture::postgres().await.at_five_past().await).await;
+            }
+        }
+    )+ };
+}
+
+#[path = "conformance/activate.rs"]
+mod activate;
+#[path = "conformance/cancel.rs"]
+mod cancel;
+#[path = "conformance/catalog.rs"]
+mod catalog;
+#[path = "conformance/claim.rs"]
+mod claim;
+#[path = "conformance/dispatch.rs"]
+mod dispatch;
+#[path = "conformance/every.rs"]
+mod every;
+#[path = "conformance/extend.rs"]
+mod extend;
+#[path = "conformance/faults.rs"]
+mod faults;
+#[path = "conformance/lease.rs"]
+mod lease;
+#[path = "conformance/prune.rs"]
+mod prune;
+#[path = "conformance/reports.rs"]
+mod reports;
+#[path = "conformance/rescue.rs"]
+mod rescue;
+#[path = "conformance/schema.rs"]
+mod schema;
+#[path = "conformance/settle.rs"]
+mod settle;
+#[path = "conformance/statements.rs"]
+mod statements;
+#[path = "conformance/trigger.rs"]
+mod trigger;
+#[path = "conformance/views.rs"]
+mod views;

@@ -1,0 +1,388 @@
+//! An interval job never dies silently, and never runs sooner than its interval after the end of the run before
+//! (invariant I9).
+//!
+//! The table is the product of all places where the one live run of an interval job can be and all things that can
+//! happen to it there. Both matches below name every value: a new place or event does not compile until it has its
+//! line in the table.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use leasehold_common::id::CorrelationId;
+use leasehold_common::lease::Term;
+use leasehold_common::run::{Cause, RunState};
+use leasehold_common::store::{Cancelled, Settled, Verdict};
+use leasehold_tests::steps::{HOUR, Held, Job, MINUTE, every, hourly};
+use leasehold_tests::stores::Fixture;
+
+const INTERVAL: Duration = Duration::from_secs(600);
+
+/// Where the run is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// There is none: the job has a next due time.
+    Nowhere,
+    /// Fanned out, not yet due.
+    Ahead,
+    /// Due, still in `ahead`.
+    Due,
+    /// In line.
+    Ready,
+    /// Held by an executor.
+    Running,
+    /// Waiting for its retry.
+    RetryAhead,
+    /// In line for its retry.
+    RetryReady,
+}
+
+const PLACES: [Place; 7] =
+    [Place::Nowhere, Place::Ahead, Place::Due, Place::Ready, Place::Running, Place::RetryAhead, Place::RetryReady];
+
+/// What happens to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Event {
+    /// The executor says so.
+    Verdict(Verdict),
+    /// The executor dies, with attempts left.
+    Crash,
+    /// The executor dies in the last attempt.
+    LastCrash,
+    /// The executor asks for a retry although no attempt is left.
+    RetryTooMany,
+    /// Somebody cancels the run.
+    Cancel,
+    /// Somebody cancels the run, and its executor never hears of it.
+    CancelUnheard,
+    /// Another run of the job is running when it is claimed.
+    Overlap,
+    /// The interval changes.
+    Edit,
+    /// The interval changes twice.
+    EditTwice,
+    /// Something else changes.
+    Amend,
+    /// The job becomes a cron job and an interval job again.
+    CronAndBack,
+    /// The job is removed and added again.
+    RemoveAndAdd,
+}
+
+const EVENTS: [Event; 16] = [
+    Event::Verdict(Verdict::Succeeded),
+    Event::Verdict(Verdict::Dead),
+    Event::Verdict(Verdict::Cancelled),
+    Event::Verdict(Verdict::Retry(MINUTE)),
+    Event::Verdict(Verdict::Released),
+    Event::Crash,
+    Event::LastCrash,
+    Event::RetryTooMany,
+    Event::Cancel,
+    Event::CancelUnheard,
+    Event::Overlap,
+    Event::Edit,
+    Event::EditTwice,
+    Event::Amend,
+    Event::CronAndBack,
+    Event::RemoveAndAdd,
+];
+
+/// Whether it can happen there.
+fn can_happen(place: Place, event: Event) -> bool {
+    use Event::{
+        Amend, Cancel, CancelUnheard, Crash, CronAndBack, Edit, EditTwice, LastCrash, Overlap, RemoveAndAdd,
+        RetryTooMany,
+    };
+    use Place::{Ahead, Due, Nowhere, Ready, RetryAhead, RetryReady, Running};
+    match (place, event) {
+        (Nowhere | Ahead | Due | Ready | Running | RetryAhead | RetryReady, Edit | EditTwice | Amend) => true,
+        (Nowhere | Ahead | Due | Ready | Running | RetryAhead | RetryReady, CronAndBack | RemoveAndAdd) => true,
+        (Ahead | Due | Ready | Running | RetryAhead | RetryReady, Cancel) => true,
+        (Nowhere, Cancel) => false,
+        (Running, Event::Verdict(_) | Crash | LastCrash | RetryTooMany | CancelUnheard) => true,
+        (
+            Nowhere | Ahead | Due | Ready | RetryAhead | RetryReady,
+            Event::Verdict(_) | Crash | LastCrash | RetryTooMany | CancelUnheard,
+        ) => false,
+        (Due | Ready, Overlap) => true,
+        // A run that was claimed once is itself what others overlap with.
+        (Nowhere | Ahead | Running | RetryAhead | RetryReady, Overlap) => false,
+    }
+}
+
+/// One cell of the table: a job of its own in a catalog of its own.
+struct Cell<'a> {
+    f: &'a Fixture,
+    term: Term,
+    at: String,
+    job: Job,
+    /// The claim under which the run is held, if it is.
+    held: Option<Held>,
+}
+
+impl Cell<'_> {
+    fn scheduled<'r>(&self, runs: &'r [leasehold_common::run::RunView]) -> Vec<&'r leasehold_common::run::RunView> {
+        runs.iter().filter(|run| run.cause == Cause::Schedule).collect()
+    }
+
+    async fn run(&self) -> CorrelationId {
+        let live = self.f.live(&self.at).await;
+        self.scheduled(&live)[0].correlation_id
+    }
+
+    async fn put(&mut self, place: Place) {
+        let f = self.f;
+        f.apply(std::slice::from_ref(&self.job)).await;
+        let due = f.next_due(&self.at).await;
+        if place == Place::Nowhere {
+            return;
+        }
+        assert_eq!(f.fan_out(&self.term, INTERVAL).await, (1, 0));
+        match place {
+            Place::Nowhere | Place::Ahead => {}
+            Place::Due => f.advance_to(due).await,
+            Place::Ready => {
+                f.advance_to(due).await;
+                f.activate().await;
+            }
+            Place::Running | Place::RetryAhead | Place::RetryReady => {
+                f.advance_to(due).await;
+                let held = f.claim(1).await;
+                assert_eq!(held.only().job, self.job.path.1);
+                self.held = Some(held);
+            }
+        }
+        if matches!(place, Place::RetryAhead | Place::RetryReady) {
+            self.settle(Verdict::Retry(MINUTE)).await;
+        }
+        if place == Place::RetryReady {
+            f.advance(MINUTE).await;
+            f.activate().await;
+        }
+    }
+
+    async fn settle(&mut self, verdict: Verdict) {
+        let held = self.held.take().expect("the run is held");
+        assert_eq!(self.f.settle(&held, verdict).await, [Settled::Recorded]);
+    }
+
+    async fn rescue(&mut self) {
+        self.held = None;
+        self.f.advance(2 * MINUTE).await;
+        let (requeued, dead) = self.f.rescue(&self.term).await;
+        assert_eq!(requeued + dead, 1);
+    }
+
+    async fn happen(&mut self, event: Event) {
+        let f = self.f;
+        let job = self.job.clone();
+        match event {
+            Event::Verdict(verdict) => self.settle(verdict).await,
+            Event::Crash => self.rescue().await,
+            Event::LastCrash => {
+                self.spend_attempts().await;
+                self.rescue().await;
+            }
+            Event::RetryTooMany => {
+                self.spend_attempts().await;
+                self.settle(Verdict::Retry(Duration::ZERO)).await;
+                let held = f.claim(1).await;
+                assert_eq!((held.items().len(), held.claimed.dismissed), (0, 1));
+            }
+            Event::Cancel => {
+                let asked = f.cancel(self.run().await).await;
+                assert_eq!(asked, if self.held.is_some() { Cancelled::Requested } else { Cancelled::Ended });
+                if self.held.is_some() {
+                    self.settle(Verdict::Cancelled).await;
+                }
+            }
+            Event::CancelUnheard => {
+                assert_eq!(f.cancel(self.run().await).await, Cancelled::Requested);
+                self.rescue().await;
+            }
+            Event::Overlap => {
+                // In line before the scheduled run, wherever that is.
+                let id = f.trigger(&self.at).await;
+                f.execute(&format!(
+                    "UPDATE {}ready SET tag = 0 WHERE cause = 1",
+                    if f.is_postgres() { "leasehold." } else { "" }
+                ))
+                .await;
+                let held = f.claim(2).await;
+                assert_eq!((held.only().id, held.claimed.dismissed), (id, 1));
+                assert_eq!(f.settle(&held, Verdict::Succeeded).await, [Settled::Recorded]);
+            }
+            Event::Edit => self.change(every(&self.at, INTERVAL * 2)).await,
+            Event::EditTwice => {
+                self.change(every(&self.at, INTERVAL * 2)).await;
+                self.change(every(&self.at, INTERVAL * 3)).await;
+            }
+            Event::Amend => self.change(job.timeout(HOUR)).await,
+            Event::CronAndBack => {
+                self.change(hourly(&self.at)).await;
+                self.change(job).await;
+            }
+            Event::RemoveAndAdd => {
+                f.apply(&[]).await;
+                self.change(job).await;
+            }
+        }
+    }
+
+    /// Crashes and claims until the last attempt runs.
+    async fn spend_attempts(&mut self) {
+        while self.held.as_ref().unwrap().only().attempt < self.job.definition.retry.attempts {
+            self.rescue().await;
+            let held = self.f.claim(1).await;
+            held.only();
+            self.held = Some(held);
+        }
+    }
+
+    async fn change(&mut self, job: Job) {
+        self.f.apply(std::slice::from_ref(&job)).await;
+        self.job = job;
+    }
+
+    /// The job lives, in one way: it has a next due time, or a run whose end will give it one.
+    async fn lives(&self, when: &str) {
+        let live = self.f.live(&self.at).await;
+        let scheduled = self.scheduled(&live);
+        let next_due = self.f.job(&self.at).await.next_due;
+        assert_eq!(
+            usize::from(next_due.is_some()) + scheduled.len(),
+            1,
+            "{when}: next due {next_due:?}, live {scheduled:?}"
+        );
+        assert_eq!(self.f.store.status().await.unwrap().catalog.stalled_interval_jobs, 0, "{when}");
+    }
+
+    /// Ends the run, if there is one, and answers when it ended.
+    async fn finish(&mut self) -> Option<Timestamp> {
+        let f = self.f;
+        let live = f.live(&self.at).await;
+        let run = self.scheduled(&live).first().copied().cloned()?;
+        if run.state != RunState::Running {
+            assert_eq!(f.fan_out(&self.term, INTERVAL).await, (0, 0), "the run decides the next due time");
+            f.advance_to(run.not_before.unwrap()).await;
+            let held = f.claim(1).await;
+            assert_eq!(held.only().id, run.correlation_id);
+            self.held = Some(held);
+            self.lives("when it was claimed").await;
+        }
+        let end = f.now().await;
+        self.settle(Verdict::Succeeded).await;
+        Some(end)
+    }
+
+    /// The next run comes, and not before the interval has passed since the end of the last one.
+    async fn runs_again(&mut self, end: Option<Timestamp>) {
+        let f = self.f;
+        let due = f.next_due(&self.at).await;
+        f.advance_to(due).await;
+        assert_eq!(f.fan_out(&self.term, Duration::ZERO).await, (1, 0));
+        self.lives("when it was fanned out again").await;
+        let held = f.claim(1).await;
+        assert_eq!((held.only().cause, held.only().attempt), (Cause::Schedule, 1));
+        if let Some(end) = end {
+            let interval = self.job.definition.schedule.interval().unwrap();
+            let waited = f.now().await.as_microsecond() - end.as_microsecond();
+            assert!(waited >= i64::try_from(interval.as_micros()).unwrap(), "only {waited} us after its last run");
+        }
+        assert_eq!(f.settle(&held, Verdict::Succeeded).await, [Settled::Recorded]);
+        self.lives("after the next run").await;
+    }
+}
+
+async fn every_path_on_which_a_run_ends_leads_to_the_next_one(f: &Fixture) {
+    let term = f.elect().await;
+    let mut cells = 0;
+    for place in PLACES {
+        for event in EVENTS.into_iter().filter(|event| can_happen(place, *event)) {
+            cells += 1;
+            let at = format!("acme/job-{cells}");
+            let mut cell = Cell { f, term, job: every(&at, INTERVAL).attempts(2), at, held: None };
+            cell.put(place).await;
+            println!("{place:?}, {event:?}: {}", cell.at);
+            cell.lives("before").await;
+            let before = f.now().await;
+            cell.happen(event).await;
+            cell.lives("after").await;
+            let ended = match (place, event) {
+                // The run ended in the event: not before it began.
+                (Place::Running, _) | (_, Event::Cancel | Event::Overlap) if f.live(&cell.at).await.is_empty() => {
+                    Some(before)
+                }
+                _ => cell.finish().await,
+            };
+            cell.lives("at its end").await;
+            cell.runs_again(ended).await;
+        }
+    }
+    assert_eq!(cells, 52);
+}
+
+/// The moment that counts is the end of the run on the store's clock.
+async fn the_next_due_time_is_the_end_plus_the_interval(f: &Fixture) {
+    f.apply(&[every("acme/a", INTERVAL)]).await;
+    let term = f.elect().await;
+    for _ in 0..3 {
+        let held = f.run_next(&term, "acme/a").await;
+        f.advance(7 * INTERVAL).await; // it outlasts its interval many times
+        let before = f.now().await;
+        f.settle(&held, Verdict::Succeeded).await;
+        let after = f.now().await;
+        let due = f.next_due("acme/a").await;
+        assert!(due >= before + INTERVAL && due <= after + INTERVAL, "{before} {due} {after}");
+    }
+    assert_eq!(f.reports().await.len(), 3, "and nothing misfired or overlapped");
+}
+
+async fn a_trigger_leaves_the_interval_alone(f: &Fixture) {
+    f.apply(&[every("acme/a", INTERVAL)]).await;
+    let due = f.next_due("acme/a").await;
+    f.trigger("acme/a").await;
+    f.settle(&f.claim(1).await, Verdict::Succeeded).await;
+    assert_eq!(f.next_due("acme/a").await, due);
+}
+
+/// A cron run that is in flight when its job becomes an interval job is its first run: the interval starts at its end.
+async fn a_cron_run_in_flight_decides_when_a_new_interval_starts(f: &Fixture) {
+    f.apply(&[hourly("acme/a")]).await;
+    let term = f.elect().await;
+    let held = f.run_next(&term, "acme/a").await;
+    f.apply(&[every("acme/a", INTERVAL)]).await;
+    assert_eq!(f.job("acme/a").await.next_due, None);
+    assert_eq!(f.store.status().await.unwrap().catalog.stalled_interval_jobs, 0);
+    f.advance(HOUR).await;
+    let end = f.now().await;
+    f.settle(&held, Verdict::Succeeded).await;
+    assert!(f.next_due("acme/a").await >= end + INTERVAL);
+}
+
+async fn an_interval_that_becomes_cron_is_due_by_cron(f: &Fixture) {
+    f.apply(&[every("acme/a", INTERVAL)]).await;
+    let term = f.elect().await;
+    let held = f.run_next(&term, "acme/a").await;
+    f.apply(&[hourly("acme/a")]).await;
+    let due = f.next_due("acme/a").await;
+    assert_eq!(due.strftime("%M:%S").to_string(), "00:00");
+    f.settle(&held, Verdict::Succeeded).await;
+    assert_eq!(f.next_due("acme/a").await, due);
+}
+
+async fn a_stalled_job_is_counted(f: &Fixture) {
+    f.apply(&[every("acme/a", INTERVAL), every("acme/b", INTERVAL), hourly("acme/c")]).await;
+    let schema = if f.is_postgres() { "leasehold." } else { "" };
+    f.execute(&format!("UPDATE {schema}job SET next_due = NULL")).await;
+    assert_eq!(f.store.status().await.unwrap().catalog.stalled_interval_jobs, 2);
+}
+
+both!(
+    every_path_on_which_a_run_ends_leads_to_the_next_one,
+    the_next_due_time_is_the_end_plus_the_interval,
+    a_trigger_leaves_the_interval_alone,
+    a_cron_run_in_flight_decides_when_a_new_interval_starts,
+    an_interval_that_becomes_cron_is_due_by_cron,
+    a_stalled_job_is_counted,
+);
