@@ -43,7 +43,8 @@ mod tests {
         let mut backoff = Backoff::up_to(Duration::from_millis(150));
         for plain in [50, 100, 150, 150] {
             let wait = backoff.wait();
-            assert!(wait >= Duration::from_millis(plain) && wait <= Duration::from_millis(plain * 5 / 4), "{wait:?}");
+            let plain = Duration::from_millis(plain);
+            assert!(wait >= plain && wait <= plain.mul_f64(1.25), "{wait:?}");
         }
         backoff.reset();
         assert!(backoff.wait() < Duration::from_millis(70));

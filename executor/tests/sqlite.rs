@@ -60,7 +60,7 @@ async fn an_item_that_was_fanned_out_ahead_starts_when_it_is_due() {
     let report = until("a report", || async { fixture.reports().await.pop() }).await;
     assert_eq!(report.outcome, Outcome::Succeeded);
     // A few milliseconds on a quiet machine; the poll is an hour away.
-    assert!((0..500).contains(&report.lateness_ms), "{report:?}");
+    assert!((0..10_000).contains(&report.lateness_ms), "{report:?}");
     running.stop().await;
 }
 

@@ -15,7 +15,7 @@ use leasehold_common::lease::{Acquired, Candidate, LeaseKind, Term};
 use leasehold_common::plan;
 use leasehold_common::retry::{Backoff, RetryPolicy};
 use leasehold_common::run::{Outcome, Report, RunState, RunView};
-use leasehold_common::schedule::{DstPolicy, Schedule, Zone};
+use leasehold_common::schedule::{DstPolicy, Zone};
 use leasehold_common::store::{
     Applied, AttemptReport, Cancelled, ClaimId, ClaimRequest, Claimed, ClaimedRun, Dispatched, DueJob, JobView, Launch,
     Rescued, RunFilter, Settled, Verdict,
@@ -284,16 +284,16 @@ impl Fixture {
     pub async fn launches(&self, within: Duration) -> Vec<Launch> {
         let batch = self.store.due(within, 1000).await.unwrap();
         let horizon = batch.now + jiff::SignedDuration::try_from(within).unwrap();
-        let mut launches = Vec::new();
-        for job in &batch.jobs {
-            launches.push(plan::plan(job, &self.schedule(job).await, batch.now, horizon));
-        }
-        launches
-    }
-
-    async fn schedule(&self, job: &DueJob) -> Schedule {
-        let (_, body) = self.store.definitions(&[job.definition]).await.unwrap().remove(0);
-        serde_json::from_str::<Definition>(&body).unwrap().schedule.compile(job.key).unwrap()
+        let ids: BTreeSet<_> = batch.jobs.iter().map(|job| job.definition).collect();
+        let ids: Vec<_> = ids.into_iter().collect();
+        let definitions = self.store.definitions(&ids).await.unwrap().into_iter();
+        let definitions: HashMap<_, Definition> =
+            definitions.map(|(id, body)| (id, serde_json::from_str(&body).unwrap())).collect();
+        let launch = |job: &DueJob| {
+            let schedule = definitions[&job.definition].schedule.compile(job.key).unwrap();
+            plan::plan(job, &schedule, batch.now, horizon)
+        };
+        batch.jobs.iter().map(launch).collect()
     }
 
     /// Fans out all that is due within this time; answers how many items and misfires that made.

@@ -1,7 +1,9 @@
-//! The README's fleets, started, failed over and stopped by the lines that stand there.
+//! What people copy from the documentation works: the README's fleets are started, failed over and stopped by the lines
+//! that stand there, its config passes the check, and every command of the manual exists with its flags.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use std::path::Path;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use leasehold_tests::fleet::binary;
@@ -72,4 +74,92 @@ fn the_steps_for_two_fleets_work_as_written() {
     let succeeded = reports.filter(|report| report["outcome"] == "succeeded").count();
     assert!(succeeded >= 8, "reports come before and after: {}", told());
     assert!(stdout.contains("nothing is left"), "{}", told());
+}
+
+#[test]
+fn the_config_of_the_readme_has_no_mistake_and_no_warning() {
+    let page = std::fs::read_to_string(repository().join("README.md")).unwrap();
+    let config = page.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap();
+    let checked = leasehold_common::config::check("README.md", config, &|_| None);
+    let said: Vec<String> = checked.diagnostics.iter().map(ToString::to_string).collect();
+    assert!(checked.config.is_some() && said.is_empty(), "{}", said.join("\n"));
+}
+
+/// The pages that people copy commands from.
+fn pages() -> Vec<PathBuf> {
+    let folders = ["", "docs", "docs/how-to", "docs/explanation", "docs/reference", "deploy", "examples/quickstart"];
+    let files = folders.iter().flat_map(|folder| std::fs::read_dir(repository().join(folder)).unwrap());
+    let pages = files.map(|file| file.unwrap().path()).filter(|path| path.extension().is_some_and(|e| e == "md"));
+    let pages: Vec<PathBuf> = pages.collect();
+    assert!(pages.len() > 15, "{pages:?}");
+    pages
+}
+
+/// The lines of blocks in a shell's language, continued lines as one.
+fn shell_lines(page: &str) -> Vec<String> {
+    let (mut within, mut shell) = (false, String::new());
+    for line in page.lines() {
+        match line.trim_start().strip_prefix("```") {
+            Some(language) => within = !within && matches!(language, "sh" | "bash"),
+            None if within => shell.push_str(&format!("{line}\n")),
+            None => {}
+        }
+    }
+    shell.replace("\\\n", " ").lines().map(str::to_owned).collect()
+}
+
+/// A program of ours and its arguments, wherever it stands in a line: after `$(`, in a pipe, behind a variable.
+fn invocations(line: &str) -> Vec<Vec<&str>> {
+    const PROGRAMS: [&str; 3] = ["leasehold", "leasehold-scheduler", "leasehold-executor"];
+    let code = line.split(" #").next().unwrap_or(line);
+    let commands = code.split(['|', ';', '&', '(', ')', '"', '`', '>', '<']).filter(|part| !part.trim().is_empty());
+    let words = commands.map(|part| part.split_whitespace().skip_while(|word| word.contains('=')).collect::<Vec<_>>());
+    let ours = words.filter_map(|words| {
+        // `cargo run -- ARGUMENTS` is the command, too.
+        if let ["cargo", "run", rest @ ..] = words.as_slice() {
+            let at = rest.iter().position(|word| *word == "--")?;
+            return (!rest.contains(&"-p")).then(|| [&["leasehold"], &rest[at + 1..]].concat());
+        }
+        let first: &str = words.first()?;
+        let program = Path::new(first).file_name()?.to_str()?;
+        PROGRAMS.contains(&program).then(|| [&[program], &words[1..]].concat())
+    });
+    ours.collect()
+}
+
+#[test]
+fn the_commands_of_the_manual_exist_with_their_flags() {
+    let mut helps: HashMap<Vec<String>, String> = HashMap::new();
+    let mut help = |arguments: &[&str]| -> String {
+        let key: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        let ask = || {
+            let output = Command::new(binary(arguments[0])).args(&arguments[1..]).arg("--help").output().unwrap();
+            if output.status.success() { String::from_utf8(output.stdout).unwrap() } else { String::new() }
+        };
+        helps.entry(key).or_insert_with(ask).clone()
+    };
+    let explains = |help: &str, flag: &str| {
+        help.split(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '-' | '_')).any(|word| word == flag)
+    };
+    let (mut seen, mut wrong) = (0, Vec::new());
+    for page in pages() {
+        for line in shell_lines(&std::fs::read_to_string(&page).unwrap()) {
+            for words in invocations(&line) {
+                seen += 1;
+                let commands: Vec<&str> = words.iter().copied().take_while(|word| !word.starts_with('-')).collect();
+                let texts: Vec<String> = (1..=commands.len().min(3)).map(|n| help(&commands[..n])).collect();
+                let known = commands.len() == 1 || !texts[1].is_empty() || words[0] != "leasehold";
+                let flags = words.iter().filter(|word| word.len() > 1 && word.starts_with('-') && **word != "--");
+                let unknown = flags.map(|flag| flag.split('=').next().unwrap_or(flag)).find(|flag| {
+                    !matches!(*flag, "-h" | "--help" | "--version") && !texts.iter().any(|text| explains(text, flag))
+                });
+                if !known || unknown.is_some() {
+                    let page = page.strip_prefix(repository()).unwrap().display();
+                    wrong.push(format!("{page}: {} ({})", line.trim(), unknown.unwrap_or("no such command")));
+                }
+            }
+        }
+    }
+    assert!(seen > 30, "only {seen} commands were found");
+    assert!(wrong.is_empty(), "commands that do not exist:\n  {}", wrong.join("\n  "));
 }

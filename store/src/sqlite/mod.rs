@@ -108,7 +108,10 @@ impl Store for SqliteStore {
     async fn migrate(&self) -> StoreResult<u64> {
         let migrator = migrations::sqlite();
         let before = self.applied().await?.len();
-        migrator.run(&self.write).await.map_err(migrations::failed)?;
+        // Several processes may do this at once, and the migrator takes no lock on SQLite: this transaction is the lock.
+        let mut write = self.begin("migrate the store").await?;
+        migrator.run_direct(None, &mut *write, false).await.map_err(migrations::failed)?;
+        write.commit().await.map_err(failed("migrate the store"))?;
         Ok(self.applied().await?.len().saturating_sub(before) as u64)
     }
 

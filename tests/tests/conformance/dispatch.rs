@@ -124,6 +124,17 @@ async fn launches_of_jobs_that_changed_are_left_out_and_the_others_go_through(f:
     assert_eq!(f.store.dispatch(&term, &f.launches(HOUR).await).await.unwrap(), done(2));
 }
 
+/// Whatever its row says of a next due time.
+async fn a_job_that_is_gone_is_not_launched(f: &Fixture) {
+    f.apply(&[hourly("acme/a"), hourly("acme/b")]).await;
+    let term = f.elect().await;
+    let launches = f.launches(HOUR).await;
+    let schema = if f.is_postgres() { "leasehold." } else { "" };
+    f.execute(&format!("UPDATE {schema}job SET active = (1 = 0) WHERE name = 'a'")).await;
+    assert_eq!(f.store.dispatch(&term, &launches).await.unwrap(), done(1));
+    assert_eq!(f.live("acme/a").await, []);
+}
+
 async fn a_launch_of_another_version_or_another_due_time_is_left_out(f: &Fixture) {
     f.apply(&[hourly("acme/a")]).await;
     let term = f.elect().await;
@@ -158,6 +169,51 @@ async fn a_due_time_that_has_fired_never_fires_again(f: &Fixture) {
     // And the job is not stuck there.
     assert_eq!(f.next_due("acme/a").await, fired + LATER);
     assert_eq!(f.run_next(&term, "acme/a").await.only().scheduled_for, fired + LATER);
+}
+
+/// The same for what would be reported as misfired, and the watermark itself never goes back.
+async fn a_due_time_that_has_fired_is_not_misfired_later(f: &Fixture) {
+    f.apply(&[hourly("acme/a")]).await;
+    let term = f.elect().await;
+    let held = f.run_next(&term, "acme/a").await;
+    let fired = held.only().scheduled_for;
+    f.settle(&held, leasehold_common::store::Verdict::Succeeded).await;
+    let schema = if f.is_postgres() { "leasehold." } else { "" };
+    let go_back = format!("UPDATE {schema}job SET next_due = {}", (fired - LATER * 2).as_microsecond());
+    f.execute(&go_back).await;
+    assert_eq!(f.fan_out(&term, Duration::ZERO).await, (0, 0));
+    let job = f.job("acme/a").await;
+    assert_eq!((job.next_due, job.last_fired), (Some(fired + LATER), Some(fired)));
+
+    f.execute(&go_back).await;
+    let first = f.launches(Duration::ZERO).await.remove(0);
+    let one = Launch { due: vec![first.expected], misfired: vec![], next: Some(first.expected + LATER), ..first };
+    assert_eq!(f.store.dispatch(&term, &[one]).await.unwrap(), done(0));
+    assert_eq!(f.job("acme/a").await.last_fired, Some(fired));
+
+    f.advance_to(fired + LATER * 2).await;
+    assert_eq!(f.fan_out(&term, Duration::ZERO).await, (1, 1));
+    assert_eq!(f.outcomes("acme/a").await, [Outcome::Succeeded, Outcome::Misfired]);
+    assert_eq!(f.live("acme/a").await[0].scheduled_for, fired + LATER * 2);
+}
+
+/// An interval has no next due time to go on to: it must not lose the one it has.
+async fn an_interval_behind_its_watermark_moves_past_it(f: &Fixture) {
+    f.apply(&[every("acme/a", MINUTE)]).await;
+    let term = f.elect().await;
+    let due = f.next_due("acme/a").await;
+    let schema = if f.is_postgres() { "leasehold." } else { "" };
+    for fired in [due, due + LATER] {
+        f.execute(&format!("UPDATE {schema}job SET next_due = {}, last_fired = {}", due.as_microsecond(), fired.as_microsecond()))
+            .await;
+        assert_eq!(f.fan_out(&term, MINUTE).await.0, u64::from(fired == due));
+        if fired == due {
+            let run = f.live("acme/a").await.remove(0);
+            assert!(run.scheduled_for > fired);
+            f.cancel(run.correlation_id).await;
+        }
+    }
+    assert_eq!(f.next_due("acme/a").await, due + LATER + SignedDuration::from_millis(1));
 }
 
 async fn missed_due_times_are_reported_once_each_as_misfired(f: &Fixture) {
@@ -222,7 +278,10 @@ both!(
     nothing_to_dispatch_is_fine,
     launches_of_jobs_that_changed_are_left_out_and_the_others_go_through,
     a_launch_of_another_version_or_another_due_time_is_left_out,
+    a_job_that_is_gone_is_not_launched,
     a_due_time_that_has_fired_never_fires_again,
+    a_due_time_that_has_fired_is_not_misfired_later,
+    an_interval_behind_its_watermark_moves_past_it,
     missed_due_times_are_reported_once_each_as_misfired,
     concurrent_dispatchers_of_one_batch_queue_each_item_once,
 );

@@ -371,6 +371,70 @@ async fn an_interval_that_becomes_cron_is_due_by_cron(f: &Fixture) {
     assert_eq!(f.next_due("acme/a").await, due);
 }
 
+/// A run that holds the token ends while its job, by whatever race, needs no next due time of it.
+async fn a_job_that_needs_no_next_due_time_is_left_alone(f: &Fixture) {
+    let term = f.elect().await;
+    let schema = if f.is_postgres() { "leasehold." } else { "" };
+    let mut n = 0;
+    for change in ["active = (1 = 0)", "every_us = NULL", "next_due = 4102444800000000"] {
+        for end in ["settled", "rescued", "overlapped", "cancelled", "cancelled before its retry", "dead at claim"] {
+            n += 1;
+            let at = format!("acme/job-{n}");
+            f.apply(&[every(&at, INTERVAL).attempts(1)]).await;
+            f.advance_to(f.next_due(&at).await).await;
+            f.fan_out(&term, Duration::ZERO).await;
+            f.activate().await;
+            let id = f.live(&at).await[0].correlation_id;
+            let tag = format!("UPDATE {schema}ready SET tag = 0 WHERE cause = 1");
+            let change = format!("UPDATE {schema}job SET {change} WHERE name = 'job-{n}'");
+            match end {
+                "overlapped" => {
+                    f.trigger(&at).await;
+                    f.execute(&tag).await;
+                    f.execute(&format!("UPDATE {schema}job SET version = 1 WHERE name = 'job-{n}'")).await;
+                    let (blocked, free) = (f.claim(1).await, f.execute(&change).await);
+                    let () = free;
+                    let held = f.claim(1).await;
+                    assert_eq!((held.items().len(), held.claimed.dismissed), (0, 1), "{end}, {change}");
+                    f.settle(&blocked, Verdict::Succeeded).await;
+                }
+                "cancelled" => {
+                    f.execute(&change).await;
+                    assert_eq!(f.cancel(id).await, Cancelled::Ended);
+                }
+                _ => {
+                    let held = f.claim(1).await;
+                    assert_eq!(held.only().id, id);
+                    f.execute(&change).await;
+                    match end {
+                        "settled" => {
+                            assert_eq!(f.settle(&held, Verdict::Succeeded).await, [Settled::Recorded]);
+                        }
+                        "rescued" => {
+                            f.advance(2 * MINUTE).await;
+                            assert_eq!(f.rescue(&term).await, (0, 1));
+                        }
+                        "cancelled before its retry" => {
+                            f.settle(&held, Verdict::Retry(HOUR)).await;
+                            assert_eq!(f.cancel(id).await, Cancelled::Ended);
+                        }
+                        _ => {
+                            f.settle(&held, Verdict::Retry(Duration::ZERO)).await;
+                            assert_eq!(f.claim(1).await.claimed.dismissed, 1);
+                        }
+                    }
+                }
+            }
+            assert_eq!(f.live(&at).await, [], "{end}, {change}");
+            let next_due = f
+                .number(&format!("SELECT coalesce(next_due, 0) FROM {schema}job WHERE name = 'job-{n}'"))
+                .await;
+            let expected = if change.contains("next_due") { 4_102_444_800_000_000 } else { 0 };
+            assert_eq!(next_due, expected, "{end}, {change}");
+        }
+    }
+}
+
 async fn a_stalled_job_is_counted(f: &Fixture) {
     f.apply(&[every("acme/a", INTERVAL), every("acme/b", INTERVAL), hourly("acme/c")]).await;
     let schema = if f.is_postgres() { "leasehold." } else { "" };
@@ -384,5 +448,6 @@ both!(
     a_trigger_leaves_the_interval_alone,
     a_cron_run_in_flight_decides_when_a_new_interval_starts,
     an_interval_that_becomes_cron_is_due_by_cron,
+    a_job_that_needs_no_next_due_time_is_left_alone,
     a_stalled_job_is_counted,
 );

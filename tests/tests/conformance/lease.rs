@@ -357,7 +357,30 @@ async fn a_takeover_that_waited_looks_again(f: &Fixture) {
     assert_eq!(takeover.await.unwrap(), Acquired::Held);
 }
 
+/// Pruning takes two steps; the second has a fence of its own.
+async fn the_second_step_of_a_prune_is_fenced_too(f: &Fixture) {
+    let term = ready_to_write(f).await;
+    f.apply(&[]).await;
+    f.execute("DELETE FROM leasehold.report; DELETE FROM leasehold.running").await;
+    let prune = async |holder: Uuid, epoch: i64| -> i64 {
+        sqlx::query_scalar(include_str!("../../../store/sql/postgres/schedules/prune_catalog.sql"))
+            .bind(holder)
+            .bind(epoch)
+            .bind(100_i64)
+            .fetch_one(&mut f.pg().await)
+            .await
+            .unwrap()
+    };
+    assert_eq!(prune(Uuid::now_v7(), term.epoch).await, 0);
+    assert_eq!(prune(term.holder, term.epoch - 1).await, 0);
+    f.store.renew(&term, Duration::ZERO).await.unwrap();
+    assert_eq!(prune(term.holder, term.epoch).await, 0);
+    f.store.renew(&term, FOR_EVER).await.unwrap();
+    assert_eq!(prune(term.holder, term.epoch).await, 3);
+}
+
 postgres!(
+    the_second_step_of_a_prune_is_fenced_too,
     a_write_waits_for_a_takeover_that_is_under_way,
     a_takeover_waits_for_a_write_and_a_renewal_does_not,
     a_takeover_that_waited_looks_again,

@@ -5,8 +5,8 @@
 -- time must also be later than any that fired before: the ids of finished runs are no longer in the queue's tables,
 -- so the watermark is what keeps them from coming back (invariant I1). A due time that is not later is left out, and
 -- the job advances all the same, or it would be due for ever; an interval, which has one due time and then waits for
--- its completion, moves past the watermark. The watermark as it was comes from `old`: a job's state is known by
--- (version, next_due), so a row that matches both is the row that is updated.
+-- its completion, moves past the watermark. The watermark as it was comes from `old`, the row of this statement's
+-- snapshot: whatever changes it changes (version, next_due) too, and then the compare-and-set fails.
 -- $1 holder, $2 epoch
 -- $3 keys, $4 versions, $5 expected, $6 last due, $7 next
 -- $8 item ids, $9 their keys, $10 their due times; $11 misfired ids, $12 keys, $13 due times, $14 error
@@ -25,8 +25,7 @@ j AS (
     SET next_due = CASE WHEN job.every_us IS NOT NULL AND u.last_due <= old.last_fired THEN old.last_fired + 1000
                         ELSE u.next_due END,
         last_fired = greatest(old.last_fired, u.last_due)
-    FROM u JOIN (SELECT key, version, next_due, last_fired FROM leasehold.job WHERE key = ANY($3)) AS old
-        ON old.key = u.key AND old.version = u.version AND old.next_due = u.expected
+    FROM u JOIN (SELECT key, last_fired FROM leasehold.job WHERE key = ANY($3)) AS old ON old.key = u.key
     WHERE job.key = ANY($3) AND job.key = u.key AND job.active AND job.version = u.version
       AND job.next_due = u.expected
     RETURNING job.key, job.tenant_id, job.queue, job.prio, job.overlap, job.max_attempts, job.version, job.every_us,
