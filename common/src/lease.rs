@@ -139,6 +139,14 @@ pub enum TimingError {
         /// As set.
         ttl: Duration,
     },
+    /// Nobody would take over for a long time.
+    #[error("--lease-retry ({retry:?}) must be at most --lease-ttl ({ttl:?}), or an expired lease stays unclaimed for long")]
+    RetryTooSlow {
+        /// As set.
+        retry: Duration,
+        /// As set.
+        ttl: Duration,
+    },
     /// A zero interval.
     #[error("--lease-ttl, --lease-renew and --lease-retry must be longer than zero")]
     Zero,
@@ -169,6 +177,9 @@ impl LeaseTiming {
         }
         if self.renew > self.ttl / 3 {
             return Err(TimingError::RenewTooSlow { renew: self.renew, ttl: self.ttl });
+        }
+        if self.retry > self.ttl {
+            return Err(TimingError::RetryTooSlow { retry: self.retry, ttl: self.ttl });
         }
         let least = self.ttl + self.retry;
         if look_ahead <= least {
@@ -233,6 +244,8 @@ mod tests {
         assert!(matches!(TIMING.check(Duration::from_secs(11)), Err(TimingError::LookAheadTooShort { .. })));
         let slow = LeaseTiming { renew: Duration::from_secs(4), ..TIMING };
         assert!(matches!(slow.check(Duration::from_secs(15)), Err(TimingError::RenewTooSlow { .. })));
+        let lazy = LeaseTiming { retry: Duration::from_secs(11), ..TIMING };
+        assert!(matches!(lazy.check(Duration::from_secs(60)), Err(TimingError::RetryTooSlow { .. })));
         let zero = LeaseTiming { retry: Duration::ZERO, ..TIMING };
         assert_eq!(zero.check(Duration::from_secs(15)), Err(TimingError::Zero));
     }

@@ -55,6 +55,12 @@ impl fmt::Debug for SchedulerArgs {
 }
 
 impl SchedulerArgs {
+    /// The URL of the lease; `None` for the store's own. A variable that is set to nothing counts as not set.
+    #[must_use]
+    pub fn lease_url(&self) -> Option<&str> {
+        self.lease.as_deref().filter(|url| !url.is_empty())
+    }
+
     /// The options, if the timings fit together.
     pub fn options(&self) -> Result<SchedulerOptions, TimingError> {
         let timing = LeaseTiming { ttl: self.lease_ttl, renew: self.lease_renew, retry: self.lease_retry };
@@ -102,7 +108,9 @@ mod tests {
     fn wrong_durations_are_usage_errors_and_the_lease_url_is_not_shown() {
         let error = Binary::try_parse_from(["binary", "--lease-ttl", "0s"]).unwrap_err();
         assert_eq!(error.exit_code(), 2);
+        assert_eq!(parse(&["--lease", ""]).lease_url(), None);
         let args = parse(&["--lease", "redis://:secret@h"]);
+        assert_eq!(args.lease_url(), Some("redis://:secret@h"));
         assert!(!format!("{args:?}").contains("secret"));
     }
 }

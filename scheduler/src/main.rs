@@ -72,6 +72,6 @@ async fn open(cli: &Cli, options: SchedulerOptions, health: &Health) -> Result<(
     let options_of_store = leasehold_store::Options { name: NAME.to_owned(), create: false, ..Default::default() };
     let store = leasehold_store::open(&cli.store.store, &options_of_store).await.map_err(told)?;
     store.check_schema().await.map_err(told)?;
-    let (lease, kind) = leasehold_store::open_lease(cli.scheduler.lease.as_deref(), &store).await.map_err(told)?;
+    let (lease, kind) = leasehold_store::open_lease(cli.scheduler.lease_url(), &store).await.map_err(told)?;
     Ok((Scheduler::new(store.clone(), lease, kind, options, health.clone()), store))
 }

@@ -4,7 +4,7 @@
 //! (`lease::stale_term_writes_nothing::postgres`), and a case that no macro names is dead code and fails the build.
 //! `postgres!` is for what only a server with concurrent writers can show. Each test has a store of its own.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 macro_rules! both {
     ($($case:ident),+ $(,)?) => { $(

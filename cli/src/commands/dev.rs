@@ -161,7 +161,7 @@ async fn with_store(
     if place.own {
         successor::relieve_the_dead(&**store).await?;
     }
-    let (lease, kind) = leasehold_store::open_lease(args.scheduler.lease.as_deref(), store).await?;
+    let (lease, kind) = leasehold_store::open_lease(args.scheduler.lease_url(), store).await?;
     let health = Health::new();
     let ops = start_ops(args, &health).await?;
     let printer = Printer::start(args.output.output)?;

@@ -101,9 +101,10 @@ async fn an_idle_claim_leaves_nothing_behind(f: &Fixture) {
 async fn claimers_lose_nothing(f: &Fixture, claimers: usize, items: usize) {
     let jobs: Vec<_> = (0..items).map(|n| hourly(&format!("t{}/j{n}", n % 20))).collect();
     all_due(f, &jobs).await;
+    let processes = [f.store.clone(), f.another().await];
     let calls: Vec<_> = (0..claimers)
         .map(|n| {
-            let store = f.store.clone();
+            let store = processes[n % 2].clone();
             let request = ClaimRequest {
                 executor: Uuid::now_v7(),
                 queues: vec!["default".parse().unwrap()],

@@ -204,8 +204,12 @@ async fn an_interval_behind_its_watermark_moves_past_it(f: &Fixture) {
     let due = f.next_due("acme/a").await;
     let schema = if f.is_postgres() { "leasehold." } else { "" };
     for fired in [due, due + LATER] {
-        f.execute(&format!("UPDATE {schema}job SET next_due = {}, last_fired = {}", due.as_microsecond(), fired.as_microsecond()))
-            .await;
+        f.execute(&format!(
+            "UPDATE {schema}job SET next_due = {}, last_fired = {}",
+            due.as_microsecond(),
+            fired.as_microsecond()
+        ))
+        .await;
         assert_eq!(f.fan_out(&term, MINUTE).await.0, u64::from(fired == due));
         if fired == due {
             let run = f.live("acme/a").await.remove(0);

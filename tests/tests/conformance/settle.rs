@@ -57,7 +57,7 @@ async fn is_over(f: &Fixture, report: &Report, outcome: Outcome) {
     assert_eq!((report.outcome, report.next_attempt_at), (outcome, None));
     let story = f.store.run(report.correlation_id).await.unwrap().unwrap();
     assert_eq!((story.run.state, story.run.outcome), (RunState::Ended, Some(outcome)));
-    assert_eq!(story.reports, [report.clone()]);
+    assert_eq!(story.reports, std::slice::from_ref(report));
     assert_eq!(f.live("acme/a").await, []);
     assert_eq!(rows(f, "running").await, 0);
 }
@@ -84,7 +84,7 @@ async fn goes_on(f: &Fixture, report: &Report, wait_ms: i64) {
     let story = f.store.run(report.correlation_id).await.unwrap().unwrap();
     assert_eq!((story.run.state, story.run.outcome, story.run.attempt), (RunState::Waiting, None, 1));
     assert_eq!(story.run.not_before, report.next_attempt_at);
-    assert_eq!(story.reports, [report.clone()]);
+    assert_eq!(story.reports, std::slice::from_ref(report));
 }
 
 async fn retry(f: &Fixture) {

@@ -114,12 +114,10 @@ fn reached(plan: &[String]) -> BTreeSet<String> {
     plan.iter().filter_map(|line| way(line)).collect()
 }
 
-#[tokio::test]
-async fn plans_made_on_an_empty_queue_use_the_indexes() {
-    let f = Fixture::postgres().await;
+async fn plans_made_on_an_empty_queue_use_the_indexes(f: &Fixture) {
     let mut snapshot = String::new();
     for (name, parameters) in HOT {
-        let plan = plan(&f, name, parameters).await;
+        let plan = plan(f, name, parameters).await;
         let ways = reached(&plan);
         for table in ["ahead", "ready", "running", "job", "tenant"] {
             assert!(!ways.contains(&format!("Seq Scan on {table}")), "{name}:\n{}", plan.join("\n"));
@@ -136,9 +134,7 @@ async fn plans_made_on_an_empty_queue_use_the_indexes() {
 
 /// Reports are ordered last: while a writer waits for its turn it must hold all its other locks, or two of them wait
 /// for each other. In a plan that shows as the lock's filter reading every other write of the statement.
-#[tokio::test]
-async fn the_order_of_reports_is_taken_after_every_other_lock() {
-    let f = Fixture::postgres().await;
+async fn the_order_of_reports_is_taken_after_every_other_lock(f: &Fixture) {
     for (name, parameters, writes) in [
         ("queue/settle", 11, ["over", "back", "again", "rearmed"].as_slice()),
         ("queue/dismiss", 4, &["taken", "ended", "rearmed"]),
@@ -147,7 +143,7 @@ async fn the_order_of_reports_is_taken_after_every_other_lock() {
         ("runs/cancel_waiting", 3, &["r", "a", "ended", "rearmed"]),
         ("catalog/void_items", 2, &["r", "a", "ended"]),
     ] {
-        let plan = plan(&f, name, parameters).await;
+        let plan = plan(f, name, parameters).await;
         let start = plan.iter().position(|line| line.trim() == "CTE ordered").unwrap();
         let depth = plan[start].len() - plan[start].trim_start().len();
         let ordered: Vec<_> =
@@ -178,3 +174,5 @@ async fn the_order_of_reports_is_taken_after_every_other_lock() {
         }
     }
 }
+
+postgres!(plans_made_on_an_empty_queue_use_the_indexes, the_order_of_reports_is_taken_after_every_other_lock);
