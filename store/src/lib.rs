@@ -15,9 +15,12 @@ mod sqlite;
 
 use std::sync::Arc;
 
+use leasehold_common::id::QueueName;
 use leasehold_common::lease::LeaseKind;
 use leasehold_common::run::Outcome;
 use leasehold_common::store::{ErrorKind, Lease, SharedStore, StoreError, StoreResult};
+
+use rand::seq::SliceRandom as _;
 
 pub use clock::WallClock;
 
@@ -35,6 +38,14 @@ const HINT_WITHIN_US: i64 = 2_000_000;
 
 /// After how long an executor that is not heard of any more leaves the list.
 const FORGET_EXECUTOR_US: i64 = 3_600_000_000;
+
+/// The queues of a claim in an order of chance: a claim fills up from the first, and a queue that is always full must
+/// not keep an executor from the others.
+fn by_chance(queues: &[QueueName]) -> Vec<&str> {
+    let mut queues: Vec<_> = queues.iter().map(QueueName::as_str).collect();
+    queues.shuffle(&mut rand::rng());
+    queues
+}
 
 /// Why an item ended at claim without being run.
 fn dismissal_reason(outcome: Outcome) -> &'static str {

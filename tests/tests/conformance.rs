@@ -53,6 +53,8 @@ mod extend;
 mod faults;
 #[path = "conformance/lease.rs"]
 mod lease;
+#[path = "conformance/mixed.rs"]
+mod mixed;
 #[path = "conformance/prune.rs"]
 mod prune;
 #[path = "conformance/reports.rs"]

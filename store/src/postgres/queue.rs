@@ -8,14 +8,19 @@ use leasehold_common::definition::Tenant;
 use leasehold_common::id::{CorrelationId, JobName, TenantId};
 use leasehold_common::run::Outcome;
 use leasehold_common::store::{
-    Activated, AttemptReport, ClaimId, ClaimRequest, Claimed, ClaimedRun, ExecutorInfo, Extended, Queue, Settled,
-    StoreResult, Verdict,
+    Activated, AttemptReport, ClaimId, ClaimRequest, Claimed, ClaimedRun, ErrorKind, ExecutorInfo, Extended, Queue,
+    Settled, StoreError, StoreResult, Verdict,
 };
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use super::{PgStore, rows};
 use crate::clock::us;
+
+/// How often, and after which pause, a claim whose answer was lost is looked up: long enough for a restart of the
+/// server, and well within any claim TTL.
+const READ_BACK_TRIES: u32 = 10;
+const READ_BACK_PAUSE: Duration = Duration::from_millis(100);
 
 #[async_trait]
 impl Queue for PgStore {
@@ -37,7 +42,10 @@ impl Queue for PgStore {
 
     async fn claim(&self, request: &ClaimRequest) -> StoreResult<Claimed> {
         let claim = Uuid::now_v7();
-        let head = self.settled(|| self.claim_once(claim, request)).await?;
+        let head = match self.settled(|| self.claim_once(claim, request)).await {
+            Err(error) if error.kind == ErrorKind::Unavailable => self.read_back(claim, error).await?,
+            answer => answer?,
+        };
         let mut claimed = Claimed { claim, items: Vec::with_capacity(head.len()), dismissed: 0 };
         let (mut keys, mut ids, mut missed) = (Vec::new(), Vec::new(), Vec::new());
         for row in &head {
@@ -138,9 +146,8 @@ impl Queue for PgStore {
 
 impl PgStore {
     async fn claim_once(&self, claim: ClaimId, request: &ClaimRequest) -> StoreResult<Vec<PgRow>> {
-        let queues: Vec<_> = request.queues.iter().map(|queue| queue.as_str()).collect();
         sqlx::query(sql!("queue/claim"))
-            .bind(queues)
+            .bind(crate::by_chance(&request.queues))
             .bind(i64::from(request.limit))
             .bind(claim)
             .bind(request.executor)
@@ -148,6 +155,21 @@ impl PgStore {
             .fetch_all(&self.work)
             .await
             .map_err(self.failed("claim work"))
+    }
+
+    /// The answer of a claim was lost, perhaps after its commit: then its runs are this executor's, and left alone they
+    /// would lose an attempt when the claim expires. A claim that holds nothing failed with `error`.
+    async fn read_back(&self, claim: ClaimId, error: StoreError) -> StoreResult<Vec<PgRow>> {
+        for _ in 0..READ_BACK_TRIES {
+            tokio::time::sleep(READ_BACK_PAUSE).await;
+            let held = sqlx::query(sql!("queue/claimed")).bind(claim).fetch_all(&self.work).await;
+            match held {
+                Ok(held) if held.is_empty() => break,
+                Ok(held) => return Ok(held),
+                Err(error) => tracing::debug!(%error, "cannot see yet what a claim came to"),
+            }
+        }
+        Err(error)
     }
 
     async fn dismiss_once(&self, keys: &[i64], ids: &[Uuid], missed: &[Uuid]) -> StoreResult<u64> {

@@ -56,14 +56,14 @@ impl Queue for SqliteStore {
         let mut write = self.begin(OPERATION).await?;
         let now = self.now();
         let mut candidates = Vec::new();
-        for queue in &request.queues {
+        for queue in crate::by_chance(&request.queues) {
             let room = request.limit.saturating_sub(u32::try_from(candidates.len()).unwrap_or(u32::MAX));
             if room == 0 {
                 break;
             }
             candidates.extend(
                 sqlx::query(sql!("queue/candidates"))
-                    .bind(queue.as_str())
+                    .bind(queue)
                     .bind(now)
                     .bind(room)
                     .fetch_all(&mut *write)

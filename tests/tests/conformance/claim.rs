@@ -64,6 +64,18 @@ async fn the_limit_holds_over_several_queues(f: &Fixture) {
     assert_eq!(seen.len(), 12);
 }
 
+async fn a_full_queue_does_not_starve_another(f: &Fixture) {
+    let jobs: Vec<_> = (0..200).map(|n| hourly(&format!("acme/j{n}")).queue(["a", "b"][n % 2])).collect();
+    all_due(f, &jobs).await;
+    let mut parity = HashSet::new();
+    for _ in 0..30 {
+        for job in f.claim_from(&["a", "b"], 3).await.jobs() {
+            parity.insert(job[1..].parse::<u32>().unwrap() % 2);
+        }
+    }
+    assert_eq!(parity.len(), 2, "one queue had 100 items, and ninety were claimed from it alone");
+}
+
 async fn a_claim_says_all_that_an_executor_needs(f: &Fixture) {
     let job = hourly("acme/a");
     all_due(f, std::slice::from_ref(&job)).await;
@@ -407,6 +419,7 @@ both!(
     no_more_than_the_limit_is_claimed,
     only_the_queues_that_were_asked_for_are_served,
     the_limit_holds_over_several_queues,
+    a_full_queue_does_not_starve_another,
     a_claim_says_all_that_an_executor_needs,
     every_claim_has_a_fresh_token_and_every_attempt_a_higher_number,
     an_idle_claim_leaves_nothing_behind,
