@@ -140,7 +140,9 @@ pub enum TimingError {
         ttl: Duration,
     },
     /// Nobody would take over for a long time.
-    #[error("--lease-retry ({retry:?}) must be at most --lease-ttl ({ttl:?}), or an expired lease stays unclaimed for long")]
+    #[error(
+        "--lease-retry ({retry:?}) must be at most --lease-ttl ({ttl:?}), or an expired lease stays unclaimed for long"
+    )]
     RetryTooSlow {
         /// As set.
         retry: Duration,

@@ -411,4 +411,15 @@ impl Fixture {
     pub async fn state(&self, id: CorrelationId) -> RunState {
         self.store.run(id).await.unwrap().expect("the run is known").run.state
     }
+
+    /// Waits until this call waits for a lock of PostgreSQL. One that goes through instead has failed the case.
+    pub async fn waits<T>(&self, call: &tokio::task::JoinHandle<T>) {
+        const WAITING: &str =
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        crate::wait::until("the call waits for a lock", || async {
+            assert!(!call.is_finished(), "it did not wait");
+            if self.number(WAITING).await > 0 { Ok(()) } else { Err("not yet") }
+        })
+        .await;
+    }
 }

@@ -9,7 +9,7 @@ use leasehold_common::store::{Applied, Catalog, JobVersion, JobView, StoreResult
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Sqlite, Transaction};
 
-use super::queue::{Unstarted, record_unstarted};
+use super::endings::{Unstarted, record_unstarted};
 use super::{SqliteStore, rows};
 use crate::clock::{at, us};
 use crate::error::failed;

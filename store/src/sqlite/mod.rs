@@ -12,6 +12,7 @@ macro_rules! sql {
 }
 
 mod catalog;
+mod endings;
 mod lease;
 mod queue;
 mod rows;

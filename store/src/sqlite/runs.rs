@@ -6,7 +6,7 @@ use leasehold_common::run::{Outcome, Report, RunState, RunStory, RunView};
 use leasehold_common::store::{Cancelled, RunFilter, Runs, StoreResult};
 use sqlx::sqlite::SqliteRow;
 
-use super::queue::{Unstarted, record_unstarted};
+use super::endings::{Unstarted, record_unstarted};
 use super::{SqliteStore, rows};
 use crate::clock::at;
 use crate::error::failed;

@@ -13,8 +13,8 @@ use leasehold_common::store::{Dispatched, DueBatch, DueJob, Launch, Pruned, Resc
 use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
+use super::endings::{Ending, drop_claims, end_or_requeue};
 use super::lease::fenced;
-use super::queue::{Ending, drop_claims, end_or_requeue};
 use super::{SqliteStore, rows};
 use crate::clock::{at, span, us};
 use crate::error::failed;

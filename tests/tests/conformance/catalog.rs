@@ -330,7 +330,7 @@ both!(
 
 /// A claim is starting an item of the old schedule when the edit comes: the edit waits, and then knows of the run.
 async fn an_edit_waits_for_a_claim_in_flight(f: &Fixture) {
-    use sqlx::{Connection as _, Executor as _};
+    use sqlx::Connection as _;
     f.apply(&[every("acme/a", MINUTE)]).await;
     let term = f.elect().await;
     f.advance_to(f.next_due("acme/a").await).await;
@@ -350,13 +350,7 @@ async fn an_edit_waits_for_a_claim_in_flight(f: &Fixture) {
     assert_eq!(claimed.len(), 1);
     let (store, plan) = (f.store.clone(), f.plan(&[every("acme/a", HOUR)]).await);
     let apply = tokio::spawn(async move { store.apply(&plan).await.unwrap() });
-    leasehold_tests::wait::until("the edit waits", || async {
-        let waiting =
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-        if f.number(waiting).await > 0 { Ok(()) } else { Err("not yet") }
-    })
-    .await;
-    open.execute("SELECT 1").await.unwrap();
+    f.waits(&apply).await;
     open.commit().await.unwrap();
     assert_eq!(apply.await.unwrap(), Applied::Done { revision: 2 });
     assert_eq!(f.job("acme/a").await.next_due, None, "the run's completion decides");

@@ -337,6 +337,20 @@ async fn a_trigger_outlives_a_change_of_the_schedule(f: &Fixture) {
     assert_eq!(f.claim(10).await.ids(), [id]);
 }
 
+/// What has started is not void: it is tried again, as the job is now.
+async fn a_retry_outlives_a_change_of_the_schedule(f: &Fixture) {
+    f.apply(&[hourly("acme/a")]).await;
+    let term = f.elect().await;
+    let held = f.run_next(&term, "acme/a").await;
+    f.settle(&held, Verdict::Retry(MINUTE)).await;
+    let edited = cron("acme/a", "30 * * * *");
+    f.apply(std::slice::from_ref(&edited)).await;
+    f.advance(MINUTE).await;
+    let again = f.claim(10).await;
+    assert_eq!((again.only().id, again.only().attempt), (held.only().id, 2));
+    assert_eq!(again.only().definition, edited.definition.id());
+}
+
 async fn an_item_without_an_attempt_left_ends_dead(f: &Fixture) {
     f.apply(&[hourly("acme/a").attempts(2)]).await;
     f.trigger("acme/a").await;
@@ -437,9 +451,39 @@ both!(
     an_interval_never_misfires,
     an_item_of_an_older_schedule_ends_cancelled,
     a_trigger_outlives_a_change_of_the_schedule,
+    a_retry_outlives_a_change_of_the_schedule,
     an_item_without_an_attempt_left_ends_dead,
     a_retry_is_taken_back_only_while_nobody_has_it,
     a_cancelled_run_is_never_claimed,
     a_line_full_of_items_that_must_not_run_hides_nothing,
     lateness_counts_from_the_due_time,
 );
+
+// What only concurrent writers can show.
+
+/// Somebody has locked the head of the line, for however long: the others take what is behind it.
+async fn what_others_have_is_passed_over(f: &Fixture) {
+    use sqlx::{Connection as _, Executor as _};
+    f.apply(&(0..5).map(|n| hourly(&format!("acme/j{n}"))).collect::<Vec<_>>()).await;
+    let term = f.elect().await;
+    f.fan_out(&term, HOUR).await;
+    f.advance(HOUR).await;
+    let mut other = f.pg().await;
+    for (table, step) in [("ahead", "activate"), ("ready", "claim")] {
+        let mut open = other.begin().await.unwrap();
+        let head = format!("SELECT 1 FROM {table} ORDER BY tag LIMIT 1 FOR UPDATE");
+        open.execute(sqlx::AssertSqlSafe(head)).await.unwrap();
+        let answer = tokio::time::timeout(Duration::from_secs(5), async {
+            match step {
+                "activate" => usize::try_from(f.activate().await).unwrap(),
+                _ => f.claim_from(&["default"], 10).await.items().len(),
+            }
+        });
+        assert_eq!(answer.await.expect("it does not wait"), 4, "{step}");
+        open.rollback().await.unwrap();
+        f.activate().await;
+    }
+    assert_eq!(f.claim(10).await.items().len(), 1);
+}
+
+postgres!(what_others_have_is_passed_over);

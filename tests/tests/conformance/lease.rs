@@ -6,7 +6,6 @@ use leasehold_common::lease::{Acquired, Candidate, LeaseKind, Renewal, Term};
 use leasehold_common::store::{Dispatched, Pruned, Rescued, SharedStore, Verdict};
 use leasehold_tests::steps::{FOR_EVER, HOUR, MINUTE, candidate, hourly};
 use leasehold_tests::stores::Fixture;
-use leasehold_tests::wait;
 use sqlx::{Connection as _, Executor as _};
 use uuid::Uuid;
 
@@ -277,19 +276,6 @@ both!(
 
 const ACQUIRE: &str = include_str!("../../../store/sql/postgres/lease/acquire.sql");
 
-/// Waits until another connection of this database waits for a lock.
-async fn somebody_waits(f: &Fixture) {
-    wait::until("somebody waits for a lock", || async {
-        let waiting = f
-            .number(
-                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
-            )
-            .await;
-        if waiting > 0 { Ok(()) } else { Err("nobody") }
-    })
-    .await;
-}
-
 /// The takeover has taken the row but not committed when the old leader's write starts: the write waits, and then sees
 /// that its term is over.
 async fn a_write_waits_for_a_takeover_that_is_under_way(f: &Fixture) {
@@ -318,7 +304,7 @@ async fn a_write_waits_for_a_takeover_that_is_under_way(f: &Fixture) {
                 _ => store.prune(&current, MINUTE, 100).await.unwrap() == Pruned::StaleTerm,
             }
         });
-        somebody_waits(f).await;
+        f.waits(&stale).await;
         open.commit().await.unwrap();
         assert!(stale.await.unwrap(), "{write}");
         assert_eq!(traces(f).await, before, "{write}");
@@ -335,7 +321,7 @@ async fn a_takeover_waits_for_a_write_and_a_renewal_does_not(f: &Fixture) {
     assert_eq!(f.store.renew(&term, Duration::ZERO).await.unwrap(), Renewal::Renewed);
     let (store, other) = (f.store.clone(), candidate());
     let takeover = tokio::spawn(async move { store.acquire(&other, TTL).await.unwrap() });
-    somebody_waits(f).await;
+    f.waits(&takeover).await;
     // Not even with a takeover in line.
     assert_eq!(f.store.renew(&term, Duration::ZERO).await.unwrap(), Renewal::Renewed);
     assert!(!takeover.is_finished());
@@ -351,7 +337,7 @@ async fn a_takeover_that_waited_looks_again(f: &Fixture) {
     open.execute("SELECT 1 FROM lease WHERE name = 'leader' FOR KEY SHARE").await.unwrap();
     let (store, other) = (f.store.clone(), candidate());
     let takeover = tokio::spawn(async move { store.acquire(&other, TTL).await.unwrap() });
-    somebody_waits(f).await;
+    f.waits(&takeover).await;
     assert_eq!(f.store.renew(&term, FOR_EVER).await.unwrap(), Renewal::Renewed);
     open.commit().await.unwrap();
     assert_eq!(takeover.await.unwrap(), Acquired::Held);

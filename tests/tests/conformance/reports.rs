@@ -162,12 +162,7 @@ async fn reports_become_visible_in_order(f: &Fixture) {
     let settle = tokio::spawn(async move {
         store.settle(held.executor, &held.reports(Verdict::Succeeded), &[held.claim()]).await.unwrap()
     });
-    leasehold_tests::wait::until("the second writer waits for the order", || async {
-        let waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database =
-             (SELECT oid FROM pg_database WHERE datname = current_database())";
-        if f.number(waiting).await == 1 { Ok(()) } else { Err("not yet") }
-    })
-    .await;
+    f.waits(&settle).await;
     assert_eq!(f.reports().await, [], "neither is visible");
     assert!(!settle.is_finished());
     open.commit().await.unwrap();

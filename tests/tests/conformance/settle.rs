@@ -155,15 +155,20 @@ async fn a_wrong_attempt_is_stale(f: &Fixture) {
 
 /// The token is the claim's, so two runs of one claim differ by id only.
 async fn one_run_of_a_claim_is_not_the_other(f: &Fixture) {
-    f.apply(&[hourly("acme/a"), hourly("acme/b")]).await;
-    f.trigger("acme/a").await;
-    f.trigger("acme/b").await;
-    let held = f.claim(2).await;
-    assert_eq!(f.settle_one(held.report(0, Verdict::Succeeded)).await, Recorded);
-    assert_eq!(f.state(held.items()[1].id).await, RunState::Running);
-    assert_eq!(f.settle_one(held.report(1, Verdict::Retry(HOUR))).await, Recorded);
-    assert_eq!(f.state(held.items()[0].id).await, RunState::Ended);
-    assert_eq!(f.reports().await.len(), 2);
+    use {RunState::Ended, RunState::Waiting, Verdict::Succeeded};
+    f.apply(&[hourly("acme/a").allow_overlap(), hourly("acme/b").allow_overlap()]).await;
+    let later = Verdict::Retry(HOUR);
+    for (first, second, becomes) in [(Succeeded, later, Ended), (later, Succeeded, Waiting)] {
+        f.trigger("acme/a").await;
+        f.trigger("acme/b").await;
+        let held = f.claim(2).await;
+        let before = f.reports().await.len();
+        assert_eq!(f.settle_one(held.report(0, first)).await, Recorded);
+        assert_eq!(f.state(held.items()[1].id).await, RunState::Running);
+        assert_eq!(f.settle_one(held.report(1, second)).await, Recorded);
+        assert_eq!(f.state(held.items()[0].id).await, becomes);
+        assert_eq!(f.reports().await.len(), before + 2);
+    }
 }
 
 async fn the_same_report_twice_is_stale_the_second_time(f: &Fixture) {
