@@ -31,9 +31,9 @@ const TRIES: usize = 5;
 /// Reads and checks a config, and prints what was found on stderr.
 pub(crate) fn load(file: &Path) -> Result<Config, Failure> {
     let checked = config::load(file).map_err(unreadable)?;
-    eprint!("{}", check::diagnostics(&checked, Palette::stderr()));
+    leasehold_ops::say_part!("{}", check::diagnostics(&checked, Palette::stderr()));
     checked.config.ok_or_else(|| {
-        eprintln!("{}", check::refusal(file, &checked.diagnostics, checked.omitted));
+        leasehold_ops::say!("{}", check::refusal(file, &checked.diagnostics, checked.omitted));
         Failure::InvalidTold
     })
 }
@@ -83,7 +83,9 @@ pub(crate) async fn apply(
         }
         match store.apply(&plan).await? {
             Applied::Done { revision } => return Ok(Done::Revision(revision)),
-            Applied::Conflict => eprintln!("the catalog was changed by somebody else in this moment: planning again"),
+            Applied::Conflict => {
+                leasehold_ops::say!("the catalog was changed by somebody else in this moment: planning again")
+            }
         }
     }
     Err(Failure::Refused("the catalog keeps changing under our hands: try again when nobody else applies".to_owned()))

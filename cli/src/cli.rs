@@ -46,7 +46,8 @@ pub(crate) enum Command {
     Next(next::NextArgs),
     /// Create the schema of a store, or bring it up to date
     ///
-    /// Does nothing if it is up to date. Every other command refuses a store whose schema is another one.
+    /// Does nothing if it is up to date. Every other command refuses a store whose schema is missing or
+    /// older; one that is newer is used as it is, since schemas only grow while versions run side by side.
     Migrate,
     Apply(apply::ApplyArgs),
     Status(status::StatusArgs),

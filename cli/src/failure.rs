@@ -48,7 +48,7 @@ impl Failure {
     pub(crate) fn tell(&self) -> ExitCode {
         let code = self.code();
         if code != 0 && !matches!(self, Self::InvalidTold) {
-            eprintln!("error: {}", one_line(&self.to_string()));
+            leasehold_ops::say!("error: {}", one_line(&self.to_string()));
         }
         ExitCode::from(code)
     }

@@ -124,13 +124,13 @@ impl Tail {
 
     fn is_away(&mut self, error: &StoreError) {
         if !std::mem::replace(&mut self.away, true) {
-            eprintln!("the store is away, waiting for it: {}", one_line(&error.to_string()));
+            leasehold_ops::say!("the store is away, waiting for it: {}", one_line(&error.to_string()));
         }
     }
 
     fn is_back(&mut self) {
         if std::mem::take(&mut self.away) {
-            eprintln!("the store is back: going on after report {}", self.after);
+            leasehold_ops::say!("the store is back: going on after report {}", self.after);
         }
     }
 }

@@ -279,6 +279,11 @@ impl Ticket {
         self.switch.cause.get().copied()
     }
 
+    /// Whether the claim is lost.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.lost.is_cancelled()
+    }
+
     /// Waits until the claim is lost. Never resolves otherwise.
     pub(crate) async fn lost(&self) {
         self.lost.cancelled().await;

@@ -60,6 +60,10 @@ pub async fn run(register: impl FnOnce(Executor) -> Executor) -> ExitCode {
 
 async fn start(cli: Cli, register: impl FnOnce(Executor) -> Executor) -> ExitCode {
     telemetry::init(&cli.log);
+    let workdir = &cli.executor.workdir;
+    if !workdir.is_dir() {
+        return exit::failure(exit::USAGE, format!("--workdir {} is not a folder", workdir.display()));
+    }
     let shutdown = shutdown::on_signal();
     let store = match open(&cli.store.store).await {
         Ok(store) => store,

@@ -157,6 +157,11 @@ impl Runner {
 
     /// `None`: the claim was lost.
     async fn attempt(&self, recipe: &Arc<Recipe>, context: RunContext, ticket: &Ticket) -> Option<Ending> {
+        // The claim may have run out before its answer came, or while this process stood still.
+        self.live.expire();
+        if ticket.is_lost() {
+            return None;
+        }
         let token = context.cancellation().clone();
         // Whatever the handler started on the side hears when the attempt is over.
         let _over = token.clone().drop_guard();

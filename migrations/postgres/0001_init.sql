@@ -71,6 +71,9 @@ CREATE TABLE leasehold.job (
 -- A herd comes grouped by tenant.
 CREATE INDEX job_due ON leasehold.job (next_due, tenant_id) WHERE next_due IS NOT NULL;
 
+-- Removed jobs, for the pruner.
+CREATE INDEX job_gone ON leasehold.job (key) WHERE NOT active;
+
 -- Which definition was in force when.
 CREATE TABLE leasehold.job_version (
     job_key       bigint  NOT NULL,

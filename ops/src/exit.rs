@@ -36,7 +36,7 @@ pub fn store_error(error: &StoreError) -> ExitCode {
 /// Says on stderr, in one line, why the process ends. Answers the exit code.
 #[must_use]
 pub fn failure(code: u8, message: impl std::fmt::Display) -> ExitCode {
-    eprintln!("error: {}", Printable(message));
+    crate::say!("error: {}", Printable(message));
     ExitCode::from(code)
 }
 

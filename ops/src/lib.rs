@@ -16,6 +16,25 @@
 //! | [`telemetry`] | logs |
 //! | [`text`] | hostile text made harmless for a terminal |
 
+/// `eprintln!` that does not mind a standard error that nobody reads any longer: a log collector that restarts must not
+/// end the process whose talk it collects.
+#[macro_export]
+macro_rules! say {
+    ($($text:tt)*) => {{
+        use ::std::io::Write as _;
+        let _ = ::std::writeln!(::std::io::stderr(), $($text)*);
+    }};
+}
+
+/// [`say!`] without the end of the line.
+#[macro_export]
+macro_rules! say_part {
+    ($($text:tt)*) => {{
+        use ::std::io::Write as _;
+        let _ = ::std::write!(::std::io::stderr(), $($text)*);
+    }};
+}
+
 pub mod args;
 pub mod exit;
 pub mod health;

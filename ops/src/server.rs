@@ -96,7 +96,7 @@ fn announce(address: SocketAddr) {
     if tracing::enabled!(tracing::Level::INFO) {
         tracing::info!("ops listening on http://{address}");
     } else {
-        eprintln!("ops listening on http://{address}");
+        crate::say!("ops listening on http://{address}");
     }
 }
 

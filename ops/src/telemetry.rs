@@ -24,7 +24,10 @@ const QUIET: &str = "sqlx=warn,hyper=warn,hyper_util=warn,reqwest=warn,rustls=wa
 /// Starts logging. Does nothing if this process logs already.
 pub fn init(args: &LogArgs) {
     let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let builder = SubscriberBuilder::default().with_env_filter(filter(&args.log));
+    let builder = SubscriberBuilder::default()
+        .with_env_filter(filter(&args.log))
+        // It would say so on standard error, and panic where nobody reads that any longer.
+        .log_internal_errors(false);
     // An error says that there is a subscriber: a test's, or an embedding program's. Theirs wins.
     let _ = match args.log_format {
         LogFormat::Text => {

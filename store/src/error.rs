@@ -41,13 +41,11 @@ fn postgres_kind(code: &str) -> ErrorKind {
         "42P01" | "42883" | "42703" | "3F000" => ErrorKind::Schema,
         // damage
         "XX001" | "XX002" => ErrorKind::Corrupt,
-        // wrong user, password or database name at connect: as good as not there
-        "28000" | "28P01" | "3D000" => ErrorKind::Unavailable,
-        // read-only after a failover; statement cancelled by a time-out
-        "25006" | "57014" => ErrorKind::Unavailable,
-        // connection exceptions, out of resources, operator intervention, system errors
-        _ if ["08", "53", "57", "58"].iter().any(|class| code.starts_with(class)) => ErrorKind::Unavailable,
-        _ => ErrorKind::Invalid,
+        // the values do not fit: data exceptions and violated constraints
+        _ if code.starts_with("22") || code.starts_with("23") => ErrorKind::Invalid,
+        // All else is about the server, its set-up or the connection, from a missing right to a crash: what was asked
+        // may well work later, and a report must not be dropped for it.
+        _ => ErrorKind::Unavailable,
     }
 }
 
@@ -83,6 +81,7 @@ mod tests {
         assert_eq!(postgres_kind("53100"), ErrorKind::Unavailable); // disk full
         assert_eq!(postgres_kind("42P01"), ErrorKind::Schema);
         assert_eq!(postgres_kind("23505"), ErrorKind::Invalid);
+        assert_eq!(postgres_kind("42501"), ErrorKind::Unavailable); // a right is missing
         assert_eq!(sqlite_kind(517, ""), ErrorKind::Conflict); // busy snapshot
         assert_eq!(sqlite_kind(13, ""), ErrorKind::Unavailable); // full
         assert_eq!(sqlite_kind(1, "no such table: job"), ErrorKind::Schema);

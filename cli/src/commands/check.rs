@@ -13,9 +13,9 @@ use crate::render::style::Palette;
 /// Prints what was found on stderr, and the summary on stdout if the config can be used.
 pub(crate) fn run(file: &Path) -> Result<(), Failure> {
     let checked = config::load(file).map_err(unreadable)?;
-    eprint!("{}", check::diagnostics(&checked, Palette::stderr()));
+    leasehold_ops::say_part!("{}", check::diagnostics(&checked, Palette::stderr()));
     let Some(config) = &checked.config else {
-        eprintln!("{}", check::refusal(file, &checked.diagnostics, checked.omitted));
+        leasehold_ops::say!("{}", check::refusal(file, &checked.diagnostics, checked.omitted));
         return Err(Failure::InvalidTold);
     };
     let (_, warnings) = checked.counts();

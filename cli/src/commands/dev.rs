@@ -112,11 +112,11 @@ impl Place {
     fn say(&self) {
         if self.own {
             // Shown only when it is a plain file name: another URL may hold a password.
-            eprintln!("store: {}", one_line(self.store.given().unwrap_or_default()));
+            leasehold_ops::say!("store: {}", one_line(self.store.given().unwrap_or_default()));
         } else {
-            eprintln!("store: as --store or LEASEHOLD_STORE says");
+            leasehold_ops::say!("store: as --store or LEASEHOLD_STORE says");
         }
-        eprintln!(
+        leasehold_ops::say!(
             "programs may run, in {}; loopback addresses may be reached",
             one_line(&self.folder.display().to_string())
         );

@@ -79,7 +79,7 @@ async fn list(store: &dyn Store, args: &ListArgs, format: Format) -> Result<(), 
     let (jobs, more) = some(store, args.tenant.as_ref(), args.job.as_ref(), limit).await?;
     match format {
         Format::Json => out::print_json(&jobs)?,
-        Format::Table if jobs.is_empty() => eprintln!("There are no such jobs."),
+        Format::Table if jobs.is_empty() => leasehold_ops::say!("There are no such jobs."),
         Format::Table => out::print(&rows(&jobs))?,
     }
     super::say_more(more, limit);

@@ -52,7 +52,7 @@ fn cut<T>(mut items: Vec<T>, limit: u32) -> (Vec<T>, bool) {
 /// A list that was cut says so: nobody should take it for the whole.
 fn say_more(more: bool, limit: u32) {
     if more {
-        eprintln!("There are more than these {limit}: narrow the filter, or raise --limit.");
+        leasehold_ops::say!("There are more than these {limit}: narrow the filter, or raise --limit.");
     }
 }
 

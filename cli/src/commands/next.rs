@@ -66,7 +66,7 @@ impl NextArgs {
 /// Prints the instants, or why there are none.
 pub(crate) fn run(args: &NextArgs) -> Result<(), Failure> {
     let expr = args.parse().map_err(|error| {
-        eprint!("{}", refusal(&args.expr, &error, Palette::stderr()));
+        leasehold_ops::say_part!("{}", refusal(&args.expr, &error, Palette::stderr()));
         Failure::InvalidTold
     })?;
     let now = Timestamp::now();

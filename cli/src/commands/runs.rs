@@ -82,7 +82,7 @@ async fn list(store: &dyn Store, args: ListArgs, format: Format) -> Result<(), F
     let (runs, more) = super::cut(store.runs(&filter, limit.saturating_add(1)).await?, limit);
     match format {
         Format::Json => out::print_json(&runs)?,
-        Format::Table if runs.is_empty() => eprintln!("There are no such runs."),
+        Format::Table if runs.is_empty() => leasehold_ops::say!("There are no such runs."),
         Format::Table => out::print(&run::list(&runs, Palette::stdout()))?,
     }
     super::say_more(more, limit);

@@ -51,7 +51,7 @@ async fn list(store: &dyn Store, format: Format) -> Result<(), Failure> {
     match format {
         Format::Json => out::print_json(&tenants),
         Format::Table if tenants.is_empty() => {
-            eprintln!("There are no tenants: `leasehold apply` writes them.");
+            leasehold_ops::say!("There are no tenants: `leasehold apply` writes them.");
             Ok(())
         }
         Format::Table => out::print(&rows(&tenants)),

@@ -36,6 +36,7 @@ mod url;
 mod yaml;
 mod zones;
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -51,7 +52,7 @@ use crate::id::{JobName, NameError, check_name};
 
 /// The one version of the schema.
 const VERSION: i128 = 1;
-/// A longer file is refused unread.
+/// A longer file is refused.
 const MAX_FILE_BYTES: u64 = 256 * 1024 * 1024;
 
 /// A config that can be used.
@@ -136,10 +137,13 @@ pub enum LoadError {
 /// [`LoadError`] if there is no text to check; mistakes in the text are diagnostics.
 pub fn load(path: &Path) -> Result<Checked, LoadError> {
     let read = |source| LoadError::Read { path: path.to_owned(), source };
-    if std::fs::metadata(path).map_err(read)?.len() > MAX_FILE_BYTES {
+    let mut bytes = Vec::new();
+    // Read up to the limit and not by the length that is stated: a pipe or a device states none.
+    let mut file = std::fs::File::open(path).map_err(read)?.take(MAX_FILE_BYTES + 1);
+    file.read_to_end(&mut bytes).map_err(read)?;
+    if bytes.len() as u64 > MAX_FILE_BYTES {
         return Err(LoadError::TooLarge { path: path.to_owned() });
     }
-    let bytes = std::fs::read(path).map_err(read)?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         LoadError::NotText { path: path.to_owned(), line: good.iter().filter(|byte| **byte == b'\n').count() + 1 }

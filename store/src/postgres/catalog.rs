@@ -41,7 +41,7 @@ impl Catalog for PgStore {
     }
 
     async fn apply(&self, plan: &CatalogPlan) -> StoreResult<Applied> {
-        self.settled(|| self.apply_once(plan)).await
+        self.repeated(|| self.apply_once(plan)).await
     }
 
     async fn tenants(&self, after: Option<&TenantId>, limit: u32) -> StoreResult<Vec<Tenant>> {

@@ -49,6 +49,15 @@ const CONFLICT_TRIES: u32 = 5;
 /// How long the first connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long a call of a fleet may take: longer than any lock is waited for, and shorter than a claim lasts by default.
+const CALL_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long a connection that was given back may take to show that it lives.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long closing may take: a connection that is dead need not hear of it.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// No lock of ours is held for long: waiting longer means that somebody is stuck. A client that stalls inside a
 /// transaction (only `apply` has one) is cut off well before a lease runs out.
 const SESSION: &str = "SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '5s'";
@@ -87,9 +96,54 @@ impl Stale {
     }
 }
 
+/// What a URL may say behind its `?`; sqlx passes over everything else, so that a slip in `sslmode` would turn TLS off.
+const PARAMETERS: [&str; 18] = [
+    "application_name",
+    "dbname",
+    "host",
+    "hostaddr",
+    "options",
+    "password",
+    "port",
+    "ssl-ca",
+    "ssl-cert",
+    "ssl-key",
+    "ssl-mode",
+    "ssl-root-cert",
+    "sslcert",
+    "sslkey",
+    "sslmode",
+    "sslrootcert",
+    "statement-cache-capacity",
+    "user",
+];
+
+fn check_parameters(url: &str) -> StoreResult<()> {
+    let invalid = |what: String| Err(StoreError::new(ErrorKind::Invalid, "open the store", what));
+    let Ok(url) = url::Url::parse(url) else { return Ok(()) }; // sqlx says what is wrong with it
+    for (name, _) in url.query_pairs() {
+        if !PARAMETERS.contains(&name.as_ref()) && !name.starts_with("options[") {
+            return invalid(format!(
+                "the URL has an unknown parameter {name:?}; TLS is set by sslmode and sslrootcert"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a connection that is given back still answers; an error throws it away without another word. Without the
+/// limit, a dead connection would hold its place in the pool for as long as TCP hopes.
+async fn answers(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    match tokio::time::timeout(RELEASE_TIMEOUT, connection.ping()).await {
+        Ok(answer) => answer.map(|()| true),
+        Err(_) => Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())),
+    }
+}
+
 impl PgStore {
     pub(crate) async fn open(url: &str, options: &Options) -> StoreResult<Self> {
         const OPERATION: &str = "open the store";
+        check_parameters(url)?;
         let connect = PgConnectOptions::from_str(url)
             .map_err(|error| StoreError::new(ErrorKind::Invalid, OPERATION, error))?
             .application_name(&options.name);
@@ -106,6 +160,7 @@ impl PgStore {
                     let keep = !stale.covers(about.age);
                     Box::pin(async move { Ok(keep) })
                 })
+                .after_release(|connection, _| Box::pin(answers(connection)))
                 .after_connect(move |connection, _| {
                     Box::pin(async move {
                         for setting in settings {
@@ -142,9 +197,25 @@ impl PgStore {
         }
     }
 
-    /// Repeats a write that lost against a concurrent one (deadlock, serialization, lock time-out): it left nothing
+    /// [`Self::repeated`], with a limit for each try: on a connection that died without a word (a NAT that forgot it,
+    /// a host without power), an answer may never come.
+    async fn settled<T, F, Fut>(&self, call: F) -> StoreResult<T>
+    where
+        F: Fn() -> Fut,
+        Fut: Future<Output = StoreResult<T>>,
+    {
+        let limited = || async {
+            tokio::time::timeout(CALL_TIMEOUT, call()).await.unwrap_or_else(|_| {
+                let what = format!("no answer within {CALL_TIMEOUT:?}");
+                Err(StoreError::new(ErrorKind::Unavailable, "use the store", what))
+            })
+        };
+        self.repeated(limited).await
+    }
+
+    /// Repeats a call that lost against a concurrent one (deadlock, serialization, lock time-out): it left nothing
     /// behind.
-    async fn settled<T, F, Fut>(&self, write: F) -> StoreResult<T>
+    async fn repeated<T, F, Fut>(&self, call: F) -> StoreResult<T>
     where
         F: Fn() -> Fut,
         Fut: Future<Output = StoreResult<T>>,
@@ -152,7 +223,7 @@ impl PgStore {
         let mut tries = 0;
         loop {
             tries += 1;
-            match write().await {
+            match call().await {
                 Err(error) if error.kind == ErrorKind::Conflict && tries < CONFLICT_TRIES => {
                     tracing::debug!(%error, tries, "repeating a write that lost against a concurrent one");
                     let wait = Duration::from_millis(rand::random_range(1..=10 * u64::from(tries)));
@@ -266,9 +337,10 @@ impl Store for PgStore {
     }
 
     async fn close(&self) {
-        self.view.close().await;
-        self.work.close().await;
-        self.vital.close().await;
+        let all = async { tokio::join!(self.view.close(), self.work.close(), self.vital.close()) };
+        if tokio::time::timeout(CLOSE_TIMEOUT, all).await.is_err() {
+            tracing::debug!("left connections behind that do not answer");
+        }
     }
 }
 

@@ -43,7 +43,7 @@ impl Queue for PgStore {
     async fn claim(&self, request: &ClaimRequest) -> StoreResult<Claimed> {
         let claim = Uuid::now_v7();
         let head = match self.settled(|| self.claim_once(claim, request)).await {
-            Err(error) if error.kind == ErrorKind::Unavailable => self.read_back(claim, error).await?,
+            Err(error) if error.kind == ErrorKind::Unavailable => self.read_back(claim, request, error).await?,
             answer => answer?,
         };
         let mut claimed = Claimed { claim, items: Vec::with_capacity(head.len()), dismissed: 0 };
@@ -135,11 +135,15 @@ impl Queue for PgStore {
 
     async fn tenants_by_id(&self, ids: &[TenantId]) -> StoreResult<Vec<(Tenant, i64)>> {
         let ids: Vec<_> = ids.iter().map(TenantId::as_str).collect();
-        let rows = sqlx::query(sql!("queue/tenants_by_id"))
-            .bind(ids)
-            .fetch_all(&self.work)
-            .await
-            .map_err(self.failed("read tenants"))?;
+        let rows = self
+            .settled(|| async {
+                sqlx::query(sql!("queue/tenants_by_id"))
+                    .bind(&ids)
+                    .fetch_all(&self.work)
+                    .await
+                    .map_err(self.failed("read tenants"))
+            })
+            .await?;
         rows.iter().map(|row| Ok((rows::tenant(row, 0)?, rows::get(row, 1)?))).collect()
     }
 }
@@ -159,17 +163,29 @@ impl PgStore {
 
     /// The answer of a claim was lost, perhaps after its commit: then its runs are this executor's, and left alone they
     /// would lose an attempt when the claim expires. A claim that holds nothing failed with `error`.
-    async fn read_back(&self, claim: ClaimId, error: StoreError) -> StoreResult<Vec<PgRow>> {
+    async fn read_back(&self, claim: ClaimId, request: &ClaimRequest, error: StoreError) -> StoreResult<Vec<PgRow>> {
         for _ in 0..READ_BACK_TRIES {
             tokio::time::sleep(READ_BACK_PAUSE).await;
-            let held = sqlx::query(sql!("queue/claimed")).bind(claim).fetch_all(&self.work).await;
-            match held {
+            match self.settled(|| self.held_by(claim, request)).await {
                 Ok(held) if held.is_empty() => break,
                 Ok(held) => return Ok(held),
                 Err(error) => tracing::debug!(%error, "cannot see yet what a claim came to"),
             }
         }
         Err(error)
+    }
+
+    /// What a claim holds, once no statement can add to it any longer.
+    async fn held_by(&self, claim: ClaimId, request: &ClaimRequest) -> StoreResult<Vec<PgRow>> {
+        let failed = self.failed("read back a claim");
+        sqlx::query(sql!("queue/fence_claim"))
+            .bind(claim)
+            .bind(request.executor)
+            .bind(us(request.ttl))
+            .execute(&self.work)
+            .await
+            .map_err(&failed)?;
+        sqlx::query(sql!("queue/claimed")).bind(claim).fetch_all(&self.work).await.map_err(&failed)
     }
 
     async fn dismiss_once(&self, keys: &[i64], ids: &[Uuid], missed: &[Uuid]) -> StoreResult<u64> {

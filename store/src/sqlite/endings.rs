@@ -139,6 +139,23 @@ pub(super) async fn end_or_requeue(
     Ok(ended)
 }
 
+/// Which of the runs that would get another attempt somebody asked to cancel.
+async fn cancelled<'a>(
+    write: &mut Transaction<'static, Sqlite>,
+    retried: impl Iterator<Item = &'a &'a Ending<'a>>,
+) -> StoreResult<HashSet<CorrelationId>> {
+    let ids: Vec<_> = retried.map(|ending| hex(ending.id.as_uuid())).collect();
+    if ids.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let ids: Vec<Uuid> = sqlx::query_scalar(sql!("queue/cancelled"))
+        .bind(batch(&ids))
+        .fetch_all(&mut **write)
+        .await
+        .map_err(failed("settle reports"))?;
+    Ok(ids.into_iter().map(CorrelationId::from_uuid).collect())
+}
+
 async fn end_or_requeue_pass(
     write: &mut Transaction<'static, Sqlite>,
     by_attempt: &HashMap<(CorrelationId, u32), &Ending<'_>>,
@@ -146,8 +163,10 @@ async fn end_or_requeue_pass(
 ) -> StoreResult<Vec<Attempt>> {
     const OPERATION: &str = "settle reports";
     let guard = |e: &Ending<'_>| (hex(e.id.as_uuid()), hex(e.claim), i64::from(e.attempt), i64::from(e.released));
-    let over: Vec<_> = by_attempt.values().filter(|e| e.retry_at.is_none()).map(|e| guard(e)).collect();
-    let back: Vec<_> = by_attempt.values().filter(|e| e.retry_at.is_some()).map(|e| guard(e)).collect();
+    let cancelled = cancelled(write, by_attempt.values().filter(|e| e.retry_at.is_some())).await?;
+    let retry_at = |e: &Ending<'_>| e.retry_at.filter(|_| !cancelled.contains(&e.id));
+    let over: Vec<_> = by_attempt.values().filter(|e| retry_at(e).is_none()).map(|e| guard(e)).collect();
+    let back: Vec<_> = by_attempt.values().filter(|e| retry_at(e).is_some()).map(|e| guard(e)).collect();
 
     let mut rows = Vec::new();
     for (guards, statement) in [(over, sql!("queue/finish")), (back, sql!("queue/give_back"))] {
@@ -173,15 +192,15 @@ async fn end_or_requeue_pass(
             cause: rows::get(row, 3)?,
             due: rows::get(row, 4)?,
             attempt,
-            outcome: ending.outcome.code(),
-            next_attempt_at: ending.retry_at,
+            outcome: if retry_at(ending) == ending.retry_at { ending.outcome } else { Outcome::Cancelled }.code(),
+            next_attempt_at: retry_at(ending),
             started_at: Some(ending.started_at.map_or_else(|| rows::get(row, 8), Ok)?),
             finished_at: ending.finished_at,
             executor: rows::get(row, 7)?,
             error: ending.error.map(str::to_owned),
             result: ending.result.map(str::to_owned),
         });
-        match ending.retry_at {
+        match retry_at(ending) {
             Some(at) => requeue.push((hex(id.as_uuid()), at)),
             None if rows::get::<Option<i64>>(row, 6)?.is_some() => rearmed.push(key),
             None => {}

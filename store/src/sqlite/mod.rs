@@ -79,6 +79,12 @@ impl SqliteStore {
                 .idle_timeout(None)
                 .max_lifetime(None)
                 .acquire_timeout(Duration::from_secs(30))
+                // After a commit that failed (a full disk), SQLite and sqlx may disagree on whether a transaction is
+                // open: such a connection is replaced. A database in memory would be lost with it.
+                .before_acquire(move |connection, _| {
+                    let keep = memory || !connection.is_in_transaction();
+                    Box::pin(async move { Ok(keep) })
+                })
         };
         let write = pool(1).connect_with(connect.clone()).await.map_err(failed("open the store"))?;
         let read = if memory {

@@ -11,6 +11,7 @@ use leasehold_common::lease::Term;
 use leasehold_common::run::Outcome;
 use leasehold_common::store::{Dispatched, DueBatch, DueJob, Launch, Pruned, Rescued, Schedules, StoreResult};
 use sqlx::sqlite::SqliteRow;
+use sqlx::{Sqlite, Transaction};
 use uuid::Uuid;
 
 use super::endings::{Ending, drop_claims, end_or_requeue};
@@ -124,12 +125,17 @@ impl Schedules for SqliteStore {
         let mut endings = Vec::with_capacity(held.len());
         for row in &held {
             let (attempt, released) = (rows::count(row, 2)?, rows::count(row, 3)?);
-            let left = attempt.saturating_sub(released) < rows::count(row, 4)?;
+            let cancelled: bool = rows::get(row, 5)?;
+            let left = !cancelled && attempt.saturating_sub(released) < rows::count(row, 4)?;
             endings.push(Ending {
                 id: rows::id(row, 0)?,
                 claim: rows::get(row, 1)?,
                 attempt,
-                outcome: if left { Outcome::Failed } else { Outcome::Dead },
+                outcome: match (cancelled, left) {
+                    (true, _) => Outcome::Cancelled,
+                    (false, true) => Outcome::Failed,
+                    (false, false) => Outcome::Dead,
+                },
                 retry_at: left.then_some(now),
                 released: false,
                 started_at: None,
@@ -141,10 +147,9 @@ impl Schedules for SqliteStore {
         let ended = end_or_requeue(&mut write, &endings, now).await?;
         drop_claims(&mut write, &claims).await?;
         write.commit().await.map_err(failed(OPERATION))?;
-        let dead = endings
-            .iter()
-            .filter(|e| e.outcome == Outcome::Dead && ended.contains(&(e.id, e.attempt, e.claim)))
-            .count() as u64;
+        let dead =
+            endings.iter().filter(|e| e.retry_at.is_none() && ended.contains(&(e.id, e.attempt, e.claim))).count()
+                as u64;
         let requeued = ended.len() as u64 - dead;
         if requeued > 0 {
             self.hint();
@@ -171,22 +176,27 @@ impl Schedules for SqliteStore {
             .execute(&mut *write)
             .await
             .map_err(failed(OPERATION))?;
-        let jobs = sqlx::query(sql!("schedules/prune_jobs"))
-            .bind(limit)
-            .execute(&mut *write)
-            .await
-            .map_err(failed(OPERATION))?
-            .rows_affected();
-        if jobs > 0 {
-            for statement in
-                [sql!("schedules/prune_versions"), sql!("schedules/prune_tenants"), sql!("schedules/prune_definitions")]
-            {
-                sqlx::query(statement).execute(&mut *write).await.map_err(failed(OPERATION))?;
-            }
+        if reports < u64::from(limit) {
+            // The last piece of a tick: once a tick is enough.
+            prune_catalog(&mut write, limit).await?;
         }
         write.commit().await.map_err(failed(OPERATION))?;
         Ok(Pruned::Done { reports })
     }
+}
+
+/// Deletes removed jobs that have no history left, and what nothing refers to after that.
+async fn prune_catalog(write: &mut Transaction<'static, Sqlite>, limit: u32) -> StoreResult<()> {
+    let failed = failed("prune the catalog");
+    let jobs = sqlx::query(sql!("schedules/prune_jobs")).bind(limit).execute(&mut **write).await.map_err(&failed)?;
+    if jobs.rows_affected() > 0 {
+        for statement in
+            [sql!("schedules/prune_versions"), sql!("schedules/prune_tenants"), sql!("schedules/prune_definitions")]
+        {
+            sqlx::query(statement).execute(&mut **write).await.map_err(&failed)?;
+        }
+    }
+    Ok(())
 }
 
 /// key, version, definition, next due.

@@ -230,6 +230,19 @@ async fn a_due_time_that_ran_under_the_old_schedule_does_not_run_again(f: &Fixtu
     assert_eq!(f.run_next(&term, "acme/a").await.only().scheduled_for, fired + SignedDuration::from_mins(5));
 }
 
+async fn a_run_of_a_removed_job_is_not_tried_again(f: &Fixture) {
+    f.apply(&[hourly("acme/a")]).await;
+    f.trigger("acme/a").await;
+    let held = f.claim(1).await;
+    f.apply(&[]).await;
+    f.settle(&held, Verdict::Retry(Duration::ZERO)).await;
+    f.activate().await;
+    let again = f.claim(1).await;
+    assert_eq!((again.items().len(), again.claimed.dismissed), (0, 1));
+    assert_eq!(f.outcomes("acme/a").await, [Outcome::Failed, Outcome::Cancelled]);
+    assert_eq!(f.live("acme/a").await, []);
+}
+
 async fn a_removed_job_ends_wherever_its_runs_are(f: &Fixture) {
     f.apply(&["ready", "ahead", "running", "waiting"].map(|name| hourly(&format!("acme/{name}")))).await;
     let term = f.elect().await;
@@ -319,6 +332,7 @@ both!(
     what_is_due_but_not_activated_is_recorded_too,
     a_schedule_that_was_fanned_out_ahead_fires_after_its_edit,
     a_due_time_that_ran_under_the_old_schedule_does_not_run_again,
+    a_run_of_a_removed_job_is_not_tried_again,
     a_removed_job_ends_wherever_its_runs_are,
     queue_priority_and_overlap_follow_an_edit,
     definitions_are_shared_and_unknown_ones_are_left_out,

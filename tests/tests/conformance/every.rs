@@ -14,6 +14,7 @@ use leasehold_common::run::{Cause, RunState};
 use leasehold_common::store::{Cancelled, Settled, Verdict};
 use leasehold_tests::steps::{HOUR, Held, Job, MINUTE, every, hourly};
 use leasehold_tests::stores::Fixture;
+use sqlx::Executor as _;
 
 const INTERVAL: Duration = Duration::from_secs(600);
 
@@ -440,6 +441,50 @@ async fn a_stalled_job_is_counted(f: &Fixture) {
     assert_eq!(f.store.status().await.unwrap().catalog.stalled_interval_jobs, 2);
 }
 
+async fn of_several_runs_in_flight_one_decides_when_a_new_interval_starts(f: &Fixture) {
+    let schema = if f.is_postgres() { "leasehold." } else { "" };
+    let term = f.elect().await;
+    f.apply(&[hourly("acme/a").allow_overlap()]).await;
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        f.advance_to(f.next_due("acme/a").await).await;
+        f.fan_out(&term, Duration::ZERO).await;
+        f.activate().await;
+        held.push(f.claim(1).await);
+    }
+    f.apply(&[every("acme/a", INTERVAL).allow_overlap()]).await;
+    let tokens = format!("SELECT count(*) FROM {schema}running WHERE every_us IS NOT NULL");
+    assert_eq!(f.number(&tokens).await, 1, "each token would be a chain of runs of its own");
+    for held in &held {
+        f.settle(held, Verdict::Succeeded).await;
+    }
+    f.next_due("acme/a").await;
+    assert_eq!(f.store.status().await.unwrap().catalog.stalled_interval_jobs, 0);
+}
+
+/// What settle sees of the job is older than the lock it waited for.
+async fn a_completion_that_waits_for_an_edit_sets_the_next_due_time(f: &Fixture) {
+    let term = f.elect().await;
+    f.apply(&[hourly("acme/a")]).await;
+    f.advance_to(f.next_due("acme/a").await).await;
+    f.fan_out(&term, Duration::ZERO).await;
+    f.activate().await;
+    let held = f.claim(1).await;
+
+    // What an edit from cron to an interval writes, held open while the run ends.
+    let mut edit = f.pg().await;
+    edit.execute("BEGIN; SELECT 1 FROM running FOR UPDATE").await.unwrap();
+    let (store, executor, report) = (f.store.clone(), held.executor, held.report(0, Verdict::Succeeded));
+    let settle = tokio::spawn(async move { store.settle(executor, &[report], &[]).await.unwrap() });
+    f.waits(&settle).await;
+    edit.execute("UPDATE job SET every_us = 60000000, next_due = NULL; UPDATE running SET every_us = 60000000; COMMIT")
+        .await
+        .unwrap();
+    assert_eq!(settle.await.unwrap(), [Settled::Recorded]);
+    f.next_due("acme/a").await;
+    assert_eq!(f.store.status().await.unwrap().catalog.stalled_interval_jobs, 0);
+}
+
 both!(
     every_path_on_which_a_run_ends_leads_to_the_next_one,
     the_next_due_time_is_the_end_plus_the_interval,
@@ -447,5 +492,7 @@ both!(
     a_cron_run_in_flight_decides_when_a_new_interval_starts,
     an_interval_that_becomes_cron_is_due_by_cron,
     a_job_that_needs_no_next_due_time_is_left_alone,
+    of_several_runs_in_flight_one_decides_when_a_new_interval_starts,
     a_stalled_job_is_counted,
 );
+postgres!(a_completion_that_waits_for_an_edit_sets_the_next_due_time);

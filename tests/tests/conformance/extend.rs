@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use leasehold_common::run::Outcome;
 use leasehold_common::store::{Cancelled, Settled, Verdict};
 use leasehold_tests::steps::{MINUTE, hourly};
 use leasehold_tests::stores::Fixture;
@@ -72,15 +73,30 @@ async fn cancel_requests_come_with_the_answer(f: &Fixture) {
     assert_eq!(f.store.extend(held.executor, &[held.claim()], MINUTE).await.unwrap().cancel, []);
 }
 
-async fn a_cancel_request_outlives_a_retry(f: &Fixture) {
-    f.apply(&[hourly("acme/a")]).await;
-    let id = f.trigger("acme/a").await;
-    let held = f.claim(1).await;
-    assert_eq!(f.cancel(id).await, Cancelled::Requested);
-    // The attempt failed before its executor heard of the request: the next one hears of it.
-    f.settle(&held, Verdict::Retry(Duration::ZERO)).await;
-    let again = f.claim(1).await;
-    assert_eq!(f.store.extend(again.executor, &[again.claim()], MINUTE).await.unwrap().cancel, [id]);
+async fn a_run_that_was_asked_to_cancel_gets_no_further_attempt(f: &Fixture) {
+    f.apply(&["failed", "given-back", "lost", "succeeded"].map(|name| hourly(&format!("acme/{name}")))).await;
+    let term = f.elect().await;
+    // The attempts end before their executor hears of the request.
+    for (name, verdict, outcome) in [
+        ("failed", Some(Verdict::Retry(Duration::ZERO)), Outcome::Cancelled),
+        ("given-back", Some(Verdict::Released), Outcome::Cancelled),
+        ("lost", None, Outcome::Cancelled),
+        ("succeeded", Some(Verdict::Succeeded), Outcome::Succeeded),
+    ] {
+        let at = format!("acme/{name}");
+        let id = f.trigger(&at).await;
+        let held = f.claim(1).await;
+        assert_eq!(f.cancel(id).await, Cancelled::Requested);
+        match verdict {
+            Some(verdict) => assert_eq!(f.settle(&held, verdict).await, [Settled::Recorded]),
+            None => {
+                f.advance(2 * MINUTE).await;
+                assert_eq!(f.rescue(&term).await, (0, 1));
+            }
+        }
+        assert_eq!(f.outcomes(&at).await, [outcome], "{name}");
+        assert_eq!(f.live(&at).await, [], "{name}");
+    }
 }
 
 async fn nothing_to_extend_is_fine(f: &Fixture) {
@@ -94,6 +110,6 @@ both!(
     a_rescued_claim_is_not_alive,
     a_late_heartbeat_saves_a_claim_that_nobody_rescued,
     cancel_requests_come_with_the_answer,
-    a_cancel_request_outlives_a_retry,
+    a_run_that_was_asked_to_cancel_gets_no_further_attempt,
     nothing_to_extend_is_fine,
 );

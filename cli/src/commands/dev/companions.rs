@@ -128,5 +128,5 @@ async fn echo(name: String, pipe: Option<impl AsyncRead + Unpin>) {
 }
 
 fn say(name: &str, text: &str) {
-    eprintln!("[{name}] {}", one_line(text));
+    leasehold_ops::say!("[{name}] {}", one_line(text));
 }

@@ -37,12 +37,12 @@ impl Reload {
     pub(crate) async fn apply(&self, desired: &Desired) -> Result<(), Failure> {
         let permission = Permission { dry_run: false, removal: self.removal };
         let show = |changes: &_| {
-            eprint!("{}", plan::plan(changes, Palette::stderr()));
+            leasehold_ops::say_part!("{}", plan::plan(changes, Palette::stderr()));
             Ok(())
         };
         match apply::apply(&*self.store, desired, permission, show).await? {
-            Done::Revision(revision) => eprintln!("applied: the catalog has revision {revision}"),
-            Done::Nothing | Done::Planned => eprintln!("the catalog is as the config says"),
+            Done::Revision(revision) => leasehold_ops::say!("applied: the catalog has revision {revision}"),
+            Done::Nothing | Done::Planned => leasehold_ops::say!("the catalog is as the config says"),
         }
         Ok(())
     }
@@ -63,14 +63,14 @@ impl Reload {
     }
 
     async fn reload(&self) {
-        eprintln!("{} has changed", one_line(&self.file.display().to_string()));
+        leasehold_ops::say!("{} has changed", one_line(&self.file.display().to_string()));
         let loaded = apply::load(&self.file).map(|config| config.desired());
         let result = match loaded {
             Ok(desired) => self.apply(&desired).await,
             Err(failure) => Err(failure),
         };
         if let Err(failure) = result {
-            eprintln!("not applied: {}", one_line(&failure.to_string()));
+            leasehold_ops::say!("not applied: {}", one_line(&failure.to_string()));
         }
     }
 }

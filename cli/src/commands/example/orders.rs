@@ -71,7 +71,7 @@ pub(crate) async fn run(args: OrdersArgs) -> Result<(), Failure> {
         stop_at_eof(stop.clone());
     }
     let listener = TcpListener::bind(args.listen).await.map_err(refused)?;
-    eprintln!("serving {}/*.csv on http://{}", args.data.display(), listener.local_addr().map_err(refused)?);
+    leasehold_ops::say!("serving {}/*.csv on http://{}", args.data.display(), listener.local_addr().map_err(refused)?);
     axum::serve(listener, router(args.data)).with_graceful_shutdown(stop.cancelled_owned()).await.map_err(refused)
 }
 

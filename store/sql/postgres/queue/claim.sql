@@ -32,8 +32,8 @@ known AS MATERIALIZED (
                WHERE id = ANY(ARRAY(SELECT tenant_id FROM head))) AS t ON t.id = h.tenant_id
 ),
 c AS MATERIALIZED (
-    SELECT *, attempt - released < max_attempts
-        AND (attempt > 0 OR (active AND (cause <> 0 OR version >= since) AND NOT missed)) AS runnable
+    SELECT *, active AND attempt - released < max_attempts
+        AND (attempt > 0 OR ((cause <> 0 OR version >= since) AND NOT missed)) AS runnable
     FROM known
 ),
 first AS (

@@ -14,11 +14,13 @@ WITH i AS MATERIALIZED (
 d AS MATERIALIZED (
     SELECT i.*,
         CASE
+          WHEN i.attempt > 0 AND
+              (SELECT true FROM leasehold.running AS x WHERE x.id = i.id AND x.claim_id IS NULL LIMIT 1) IS NULL
+              THEN -1
+          WHEN NOT j.active THEN 5
           WHEN i.attempt - i.released >= i.max_attempts THEN 2
-          WHEN i.attempt > 0 THEN
-              CASE WHEN (SELECT true FROM leasehold.running AS x WHERE x.id = i.id AND x.claim_id IS NULL LIMIT 1)
-                   IS NULL THEN -1 END
-          WHEN NOT j.active OR (i.cause = 0 AND i.version < j.since) THEN 5
+          WHEN i.attempt > 0 THEN NULL
+          WHEN i.cause = 0 AND i.version < j.since THEN 5
           WHEN i.id = ANY($3) THEN 4
           WHEN i.overlap <> 1
               AND (SELECT true FROM leasehold.running AS x WHERE x.job_key = i.job_key AND x.overlap <> 1 LIMIT 1)
@@ -32,14 +34,15 @@ taken AS (
 ),
 ended AS (
     DELETE FROM leasehold.running
-    WHERE id = ANY(ARRAY(SELECT id FROM d WHERE outcome = 2 AND attempt > 0)) AND claim_id IS NULL
+    WHERE id = ANY(ARRAY(SELECT id FROM d WHERE outcome IN (2, 5) AND attempt > 0)) AND claim_id IS NULL
     RETURNING job_key, every_us
 ),
-rearmed AS (
-    UPDATE leasehold.job SET next_due = leasehold.clock_us() + every_us
+rearmed AS ( -- found by key alone: what the row says is looked at once it is locked, not in an older snapshot
+    UPDATE leasehold.job SET next_due = CASE
+        WHEN active AND every_us IS NOT NULL AND next_due IS NULL THEN leasehold.clock_us() + every_us
+        ELSE next_due END
     WHERE key = ANY(ARRAY(SELECT job_key FROM d WHERE outcome IN (2, 3) AND every_us IS NOT NULL
                           UNION ALL SELECT job_key FROM ended WHERE every_us IS NOT NULL))
-      AND active AND every_us IS NOT NULL AND next_due IS NULL
     RETURNING 1
 ),
 ordered AS MATERIALIZED (

@@ -18,15 +18,20 @@ u AS MATERIALIZED (
     WHERE (SELECT count(*) FROM finished) >= 0
     ORDER BY u.id, u.attempt, u.claim_id, u.place
 ),
+cancelled AS MATERIALIZED ( -- a run that somebody asked to cancel gets no further attempt
+    SELECT id FROM leasehold.running WHERE id = ANY($1) AND cancel
+),
 over AS (
     DELETE FROM leasehold.running AS r USING u
-    WHERE r.id = ANY($1) AND r.id = u.id AND r.claim_id = u.claim_id AND r.attempt = u.attempt AND u.wait IS NULL
+    WHERE r.id = ANY($1) AND r.id = u.id AND r.claim_id = u.claim_id AND r.attempt = u.attempt
+      AND (u.wait IS NULL OR r.id = ANY(ARRAY(SELECT id FROM cancelled)))
     RETURNING r.id, r.job_key, r.tenant_id, r.cause, r.due, r.attempt, r.every_us, r.executor, u.claim_id
 ),
 back AS (
     UPDATE leasehold.running AS r SET claim_id = NULL, released = r.released + u.released
     FROM u
-    WHERE r.id = ANY($1) AND r.id = u.id AND r.claim_id = u.claim_id AND r.attempt = u.attempt AND u.wait IS NOT NULL
+    WHERE r.id = ANY($1) AND r.id = u.id AND r.claim_id = u.claim_id AND r.attempt = u.attempt
+      AND u.wait IS NOT NULL AND r.id <> ALL(ARRAY(SELECT id FROM cancelled))
     RETURNING r.id, r.job_key, r.tenant_id, r.queue, r.prio, r.cause, r.due, r.overlap, r.attempt, r.released,
               r.max_attempts, r.version, r.every_us, r.executor, u.claim_id, u.now + u.wait AS retry_at
 ),
@@ -38,10 +43,11 @@ again AS (
     FROM back
     RETURNING 1
 ),
-rearmed AS (
-    UPDATE leasehold.job SET next_due = leasehold.clock_us() + every_us
+rearmed AS ( -- found by key alone: what the row says is looked at once it is locked, not in an older snapshot
+    UPDATE leasehold.job SET next_due = CASE
+        WHEN active AND every_us IS NOT NULL AND next_due IS NULL THEN leasehold.clock_us() + every_us
+        ELSE next_due END
     WHERE key = ANY(ARRAY(SELECT job_key FROM over WHERE every_us IS NOT NULL))
-      AND active AND every_us IS NOT NULL AND next_due IS NULL
     RETURNING 1
 ),
 ended AS MATERIALIZED (
@@ -56,7 +62,8 @@ ordered AS MATERIALIZED (
 reported AS (
     INSERT INTO leasehold.report (id, job_key, tenant_id, cause, due, attempt, outcome, next_attempt_at, started_at,
                                   finished_at, executor, error, result)
-    SELECT e.id, e.job_key, e.tenant_id, e.cause, e.due, e.attempt, u.outcome, e.retry_at,
+    SELECT e.id, e.job_key, e.tenant_id, e.cause, e.due, e.attempt,
+           CASE WHEN u.wait IS NOT NULL AND e.retry_at IS NULL THEN 5 ELSE u.outcome END, e.retry_at,
            u.now - u.ended_ago - u.duration, u.now - u.ended_ago, e.executor, u.error, u.result
     FROM ordered, ended AS e JOIN u ON u.id = e.id AND u.attempt = e.attempt AND u.claim_id = e.claim_id
 )

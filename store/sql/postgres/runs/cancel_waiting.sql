@@ -15,11 +15,12 @@ ended AS (
     DELETE FROM leasehold.running WHERE id = ANY(ARRAY(SELECT id FROM w WHERE attempt > 0)) AND claim_id IS NULL
     RETURNING job_key, every_us
 ),
-rearmed AS (
-    UPDATE leasehold.job SET next_due = leasehold.clock_us() + every_us
+rearmed AS ( -- found by key alone: what the row says is looked at once it is locked, not in an older snapshot
+    UPDATE leasehold.job SET next_due = CASE
+        WHEN active AND every_us IS NOT NULL AND next_due IS NULL THEN leasehold.clock_us() + every_us
+        ELSE next_due END
     WHERE key = ANY(ARRAY(SELECT job_key FROM w WHERE every_us IS NOT NULL
                           UNION ALL SELECT job_key FROM ended WHERE every_us IS NOT NULL))
-      AND active AND every_us IS NOT NULL AND next_due IS NULL
     RETURNING 1
 ),
 ordered AS MATERIALIZED (

@@ -6,15 +6,17 @@ WITH fence AS MATERIALIZED (
     WHERE name = 'leader' AND holder = $1 AND epoch = $2 AND expires_at > leasehold.now_us()
     FOR KEY SHARE
 ),
-gone AS (
+candidates AS MATERIALIZED (
+    SELECT key FROM leasehold.job WHERE NOT active AND EXISTS (SELECT 1 FROM fence) ORDER BY key LIMIT $3
+),
+gone AS ( -- one probe of an index a table and candidate; as joins, these would read the tables whole
     DELETE FROM leasehold.job WHERE key = ANY(ARRAY(
-        SELECT j.key FROM leasehold.job AS j
-        WHERE NOT j.active AND EXISTS (SELECT 1 FROM fence)
-          AND NOT EXISTS (SELECT 1 FROM leasehold.report AS r WHERE r.job_key = j.key)
-          AND NOT EXISTS (SELECT 1 FROM leasehold.running AS r WHERE r.job_key = j.key)
-          AND NOT EXISTS (SELECT 1 FROM leasehold.ready AS r WHERE r.job_key = j.key)
-          AND NOT EXISTS (SELECT 1 FROM leasehold.ahead AS r WHERE r.job_key = j.key)
-        LIMIT $3))
+        SELECT c.key FROM candidates AS c
+        WHERE (SELECT true FROM leasehold.report AS r WHERE r.job_key = c.key LIMIT 1) IS NULL
+          AND (SELECT true FROM leasehold.running AS r WHERE r.job_key = c.key AND r.overlap <> 1 LIMIT 1) IS NULL
+          AND (SELECT true FROM leasehold.running AS r WHERE r.job_key = c.key AND r.overlap = 1 LIMIT 1) IS NULL
+          AND (SELECT true FROM leasehold.ready AS r WHERE r.job_key = c.key LIMIT 1) IS NULL
+          AND (SELECT true FROM leasehold.ahead AS r WHERE r.job_key = c.key LIMIT 1) IS NULL))
     RETURNING key, tenant_id
 ),
 versions AS (

@@ -13,14 +13,19 @@ expired AS MATERIALIZED (
     ORDER BY c.lease_until LIMIT $3
     FOR UPDATE SKIP LOCKED
 ),
+cancelled AS MATERIALIZED ( -- a run that somebody asked to cancel gets no further attempt
+    SELECT id FROM leasehold.running WHERE claim_id = ANY(ARRAY(SELECT id FROM expired)) AND cancel
+),
 back AS (
     UPDATE leasehold.running SET claim_id = NULL
     WHERE claim_id = ANY(ARRAY(SELECT id FROM expired)) AND attempt - released < max_attempts
+      AND id <> ALL(ARRAY(SELECT id FROM cancelled))
     RETURNING *
 ),
 dead AS (
     DELETE FROM leasehold.running
-    WHERE claim_id = ANY(ARRAY(SELECT id FROM expired)) AND attempt - released >= max_attempts
+    WHERE claim_id = ANY(ARRAY(SELECT id FROM expired))
+      AND (attempt - released >= max_attempts OR id = ANY(ARRAY(SELECT id FROM cancelled)))
     RETURNING *
 ),
 again AS (
@@ -31,10 +36,11 @@ again AS (
     FROM back
     RETURNING 1
 ),
-rearmed AS (
-    UPDATE leasehold.job SET next_due = leasehold.clock_us() + every_us
+rearmed AS ( -- found by key alone: what the row says is looked at once it is locked, not in an older snapshot
+    UPDATE leasehold.job SET next_due = CASE
+        WHEN active AND every_us IS NOT NULL AND next_due IS NULL THEN leasehold.clock_us() + every_us
+        ELSE next_due END
     WHERE key = ANY(ARRAY(SELECT job_key FROM dead WHERE every_us IS NOT NULL))
-      AND active AND every_us IS NOT NULL AND next_due IS NULL
     RETURNING 1
 ),
 ordered AS MATERIALIZED (
@@ -48,7 +54,7 @@ reported AS (
     SELECT x.id, x.job_key, x.tenant_id, x.cause, x.due, x.attempt, x.outcome, x.next_attempt_at, x.started_at,
            leasehold.clock_us(), x.executor, $4
     FROM ordered, (SELECT *, 1 AS outcome, leasehold.now_us() AS next_attempt_at FROM back
-                   UNION ALL SELECT *, 2, NULL FROM dead) AS x
+                   UNION ALL SELECT *, CASE WHEN cancel THEN 5 ELSE 2 END, NULL FROM dead) AS x
 ),
 dropped AS (
     DELETE FROM leasehold.claim WHERE id = ANY(ARRAY(SELECT id FROM expired))

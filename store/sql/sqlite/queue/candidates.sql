@@ -7,9 +7,10 @@
 SELECT r.job_key, r.id, r.tenant_id, r.queue, r.prio, r.cause, r.due, r.overlap, r.attempt, r.released,
        r.max_attempts, r.version, r.every_us, j.name, j.definition_id, t.revision,
        CASE
+         WHEN NOT j.active THEN 5
          WHEN r.attempt - r.released >= r.max_attempts THEN 2
          WHEN r.attempt > 0 THEN NULL
-         WHEN NOT j.active OR (r.cause = 0 AND r.version < j.since) THEN 5
+         WHEN r.cause = 0 AND r.version < j.since THEN 5
          WHEN r.cause = 0 AND r.every_us IS NULL AND (
                   EXISTS (SELECT 1 FROM ready l WHERE l.job_key = r.job_key AND l.due > r.due AND l.cause = 0
                              AND l.attempt = 0 AND l.version >= j.since)
