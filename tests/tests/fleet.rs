@@ -385,7 +385,7 @@ async fn processes_say_what_is_wrong_with_their_store() {
     let empty = stores::postgres_database(server::postgres()).await;
     for program in ["leasehold-scheduler", "leasehold-executor"] {
         for (url, code, hint) in
-            [(nowhere.as_str(), 3, "reach"), (&empty, 1, "leasehold migrate"), ("mysql://x", 2, "sqlite:")]
+            [(nowhere.as_str(), 3, "Connection refused"), (&empty, 1, "leasehold migrate"), ("mysql://x", 2, "sqlite:")]
         {
             let output = std::process::Command::new(leasehold_tests::fleet::binary(program))
                 .args(["--store", url, "--ops-listen", "127.0.0.1:0"])
