@@ -185,6 +185,20 @@ pub enum HandlerSpec {
     },
 }
 
+/// Headers that frame the message or belong to the connection, in lower case: the client that sends the request writes
+/// them. A config that could set them could smuggle a second request.
+pub const FRAMING_HEADERS: [&str; 9] = [
+    "connection",
+    "content-length",
+    "expect",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
 /// What happens to an item whose job has a run already. Held by the store (invariant I8).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -7,7 +7,7 @@ use super::node::{Entry, Node};
 use super::report::Report;
 use super::templates::{self, Used};
 use super::url;
-use crate::definition::HandlerSpec;
+use crate::definition::{FRAMING_HEADERS, HandlerSpec};
 use crate::id::{NameError, check_name};
 use crate::template::{Escape, Template};
 
@@ -19,19 +19,6 @@ const METHODS: [(&str, &str); 7] = [
     ("DELETE", "DELETE"),
     ("HEAD", "HEAD"),
     ("OPTIONS", "OPTIONS"),
-];
-
-/// Headers that describe the connection or the body: the client that sends the request writes them.
-const RESERVED: [&str; 9] = [
-    "connection",
-    "content-length",
-    "expect",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
 ];
 
 /// Reads the one handler of a job; its templates are added to `used`.
@@ -129,7 +116,7 @@ fn header_name(report: &mut Report<'_>, header: &Entry<'_>, others: &BTreeMap<St
         report.error(&header.key_span, format!("`{}` is not a name of a header", header.key), Some(help));
         return None;
     }
-    if RESERVED.contains(&name.as_str()) {
+    if FRAMING_HEADERS.contains(&name.as_str()) {
         report.error(
             &header.key_span,
             format!("the header `{name}` is written by the executor"),

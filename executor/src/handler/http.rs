@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use leasehold_common::definition::Tenant;
+use leasehold_common::definition::{FRAMING_HEADERS, Tenant};
 use leasehold_common::id::TenantId;
 use leasehold_common::schedule::Zone;
 use leasehold_common::template::{Escape, Template};
@@ -36,20 +36,6 @@ const IDLE: Duration = Duration::from_secs(15);
 
 /// How much of a URL is shown in an error, so that it leaves room for the answer.
 const SHOWN: usize = 300;
-
-/// Headers that frame the message or belong to the connection: letting a config set them would let it smuggle a
-/// second request.
-const FRAMING: [&str; 9] = [
-    "connection",
-    "content-length",
-    "expect",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
 
 /// A request with its templates parsed.
 #[derive(Debug)]
@@ -90,7 +76,7 @@ impl HttpCall {
 
 fn compile_header(name: &str, value: &str) -> Result<(HeaderName, Template), String> {
     let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("{name:?} is not a header name"))?;
-    if FRAMING.contains(&parsed.as_str()) {
+    if FRAMING_HEADERS.contains(&parsed.as_str()) {
         return Err(format!("the header {name} frames the request and cannot be set"));
     }
     let template = Template::parse(value).map_err(|error| format!("header {name}: {error}"))?;

@@ -1,8 +1,9 @@
 //! The embedded store: one SQLite file on one host.
 //!
 //! One connection writes, and every write is a `BEGIN IMMEDIATE` transaction: that is the lock, so no statement here
-//! needs another. Reads have connections of their own (WAL), and so has the lease, so that a long read never costs
-//! leadership. `synchronous=FULL`: a committed run survives a power cut.
+//! needs another; renewals of the lease wait in the same line, behind writes that take milliseconds. Reads have
+//! connections of their own (WAL), so that a long read never costs leadership. `synchronous=FULL`: a committed run
+//! survives a power cut.
 
 /// The text of a statement file of this dialect.
 macro_rules! sql {
