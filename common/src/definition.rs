@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::id::{JobKey, QueueName, TenantId};
 use crate::retry::RetryPolicy;
-use crate::schedule::{CronError, CronExpr, DstPolicy, Schedule, Zone, ZoneError};
+use crate::schedule::{CronError, CronExpr, DstPolicy, Moment, Schedule, Window, Zone, ZoneError};
 
 /// A tenant with the attributes that selectors and templates see.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -124,6 +124,48 @@ pub enum ScheduleSpec {
         #[serde(with = "crate::duration::text")]
         interval: Duration,
     },
+    /// An interval on a grid, whose place is a hash of the job.
+    Rate {
+        /// The interval.
+        #[serde(with = "crate::duration::text")]
+        interval: Duration,
+    },
+    /// Once.
+    At {
+        /// When.
+        at: Moment,
+        /// What happens if clocks skip that time.
+        #[serde(default)]
+        dst: DstPolicy,
+    },
+    /// Once a day in a window, at a place that is a hash of the job.
+    Spread {
+        /// The window.
+        window: Window,
+        /// The IANA zone that it is read in.
+        zone: Zone,
+    },
+    /// Whenever any of several is due.
+    Any(Vec<ScheduleSpec>),
+    /// A schedule from one time on, up to another.
+    Within {
+        /// The schedule.
+        schedule: Box<ScheduleSpec>,
+        /// The first time that may be due.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        start: Option<Moment>,
+        /// The first time after them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        end: Option<Moment>,
+    },
+    /// A schedule with a small delay of each due time, which is a hash of the job and the time.
+    Jittered {
+        /// The schedule.
+        schedule: Box<ScheduleSpec>,
+        /// Every delay is below it.
+        #[serde(with = "crate::duration::text")]
+        jitter: Duration,
+    },
 }
 
 /// Why a [`ScheduleSpec`] could not be compiled. Config checks refuse such text, so a stored one can only come from
@@ -136,17 +178,56 @@ pub enum ScheduleError {
     /// The zone.
     #[error(transparent)]
     Zone(#[from] ZoneError),
+    /// A fixed delay as a part of another schedule, which could not know when it is due.
+    #[error("an interval that is counted from completion cannot be a part of another schedule")]
+    Delay,
 }
 
 impl ScheduleSpec {
-    /// Makes the schedule ready to be asked for instants. `job` seeds what a job may spread by its own hash.
+    /// Makes the schedule ready to be asked for instants. `job` seeds what a job may spread by its own hash: see
+    /// [`ScheduleSpec::is_seeded`].
     pub fn compile(&self, job: JobKey) -> Result<Schedule, ScheduleError> {
+        let key = job.bits();
         Ok(match self {
             Self::Cron { expr, zone, dst } => {
-                Schedule::Cron { expr: CronExpr::parse_seeded(expr, job.bits())?, zone: zone.clone(), dst: *dst }
+                Schedule::Cron { expr: CronExpr::parse_seeded(expr, key)?, zone: zone.clone(), dst: *dst }
             }
             Self::Every { interval } => Schedule::Every { interval: *interval },
+            Self::Rate { interval } => Schedule::rate(*interval, key),
+            Self::At { at, dst } => Schedule::At { due: at.due(*dst) },
+            Self::Spread { window, zone } => Schedule::Spread { window: *window, zone: zone.clone(), key },
+            Self::Any(specs) => {
+                Schedule::Any(specs.iter().map(|spec| spec.compile_part(job)).collect::<Result<_, _>>()?)
+            }
+            Self::Within { schedule, start, end } => Schedule::Within {
+                schedule: Box::new(schedule.compile_part(job)?),
+                start: start.as_ref().and_then(Moment::reached),
+                end: end.as_ref().and_then(Moment::reached),
+            },
+            Self::Jittered { schedule, jitter } => {
+                Schedule::Jittered { schedule: Box::new(schedule.compile_part(job)?), jitter: *jitter, key }
+            }
         })
+    }
+
+    fn compile_part(&self, job: JobKey) -> Result<Schedule, ScheduleError> {
+        match self {
+            Self::Every { .. } => Err(ScheduleError::Delay),
+            _ => self.compile(job),
+        }
+    }
+
+    /// Whether it means another schedule for each job, so that jobs which share a definition cannot share what it
+    /// compiles to.
+    #[must_use]
+    pub fn is_seeded(&self) -> bool {
+        match self {
+            Self::Cron { expr, .. } => CronExpr::uses_hash(expr),
+            Self::Rate { .. } | Self::Spread { .. } | Self::Jittered { .. } => true,
+            Self::Any(specs) => specs.iter().any(Self::is_seeded),
+            Self::Within { schedule, .. } => schedule.is_seeded(),
+            Self::Every { .. } | Self::At { .. } => false,
+        }
     }
 
     /// The interval, if due times follow from completions.
@@ -154,7 +235,7 @@ impl ScheduleSpec {
     pub fn interval(&self) -> Option<Duration> {
         match self {
             Self::Every { interval } => Some(*interval),
-            Self::Cron { .. } => None,
+            _ => None,
         }
     }
 }
@@ -229,5 +310,35 @@ impl FromStr for Overlap {
             "allow" => Ok(Self::Allow),
             _ => Err(()),
         }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    /// Stored by the first version. What it says, and its id, must stay.
+    const STORED: [(&str, &str); 2] = [
+        (
+            r#"{"schedule":{"cron":{"expr":"0 2 * * *","zone":"America/New_York","dst":"once"}},"handler":{"command":{"argv":["./report.sh","{{ tenant.id }}"]}},"timeout":"5m","retry":{"attempts":3,"backoff":{"initial":"1s","max":"5m","factor":2.0}},"overlap":"skip","queue":"default","priority":0}"#,
+            "00c7257c-4311-8516-bc9d-c63216513ccd",
+        ),
+        (
+            r#"{"schedule":{"every":{"interval":"30s"}},"handler":{"named":{"name":"sync"}},"timeout":"20s","retry":{"attempts":5,"backoff":{"initial":"1s","max":"5m","factor":2.0}},"overlap":"allow","queue":"slow","priority":-5}"#,
+            "c8d9d111-6b67-87ea-aef3-520d983218a4",
+        ),
+    ];
+
+    #[test]
+    fn what_the_first_version_stored_is_read_and_keeps_its_id() {
+        for (json, id) in STORED {
+            let definition: Definition = serde_json::from_str(json).unwrap();
+            assert_eq!(definition.to_json(), json);
+            assert_eq!(definition.id().as_uuid().to_string(), id);
+        }
+        let old = r#"{"cron":{"expr":"@daily","zone":"UTC"}}"#;
+        let spec = ScheduleSpec::Cron { expr: "@daily".to_owned(), zone: Zone::UTC, dst: DstPolicy::Once };
+        assert_eq!(serde_json::from_str::<ScheduleSpec>(old).unwrap(), spec);
     }
 }

@@ -113,6 +113,31 @@ mod tests {
     }
 
     #[test]
+    fn a_grid_is_planned_like_a_clock_and_stays_where_it_was_after_an_outage() {
+        let schedule = Schedule::rate(Duration::from_secs(60), 7);
+        let first = schedule.next_after(at("02:00:00")).unwrap();
+        let launch = plan(&job(first), &schedule, at("02:10:00"), at("02:10:15"));
+        assert_eq!((launch.misfired.len(), launch.misfired[0]), (9, first));
+        let last = *launch.due.last().unwrap();
+        assert_eq!(last.duration_since(first).as_secs() % 60, 0);
+        assert_eq!(launch.next, Some(last + jiff::SignedDuration::from_secs(60)));
+    }
+
+    #[test]
+    fn a_single_time_fires_even_late_and_never_again() {
+        let schedule = Schedule::At { due: Some(at("02:00:00")) };
+        let launch = plan(&job(at("02:00:00")), &schedule, at("09:00:00"), at("09:00:15"));
+        assert_eq!((launch.due, launch.misfired, launch.next), (vec![at("02:00:00")], vec![], None));
+    }
+
+    #[test]
+    fn several_schedules_fire_once_where_they_meet() {
+        let schedule = Schedule::Any(vec![cron("0 * * * *"), cron("*/30 * * * *")]);
+        let launch = plan(&job(at("02:00:00")), &schedule, at("01:59:50"), at("03:00:00"));
+        assert_eq!(launch.due, [at("02:00:00"), at("02:30:00"), at("03:00:00")]);
+    }
+
+    #[test]
     fn an_interval_fires_once_and_leaves_the_next_to_its_completion() {
         let every = Schedule::Every { interval: Duration::from_secs(30) };
         let launch = plan(&job(at("02:00:00")), &every, at("02:10:00"), at("02:10:15"));

@@ -38,7 +38,7 @@ pub enum DstPolicy {
 
 /// A jump from here on is a correction. For cron(8), less than three hours is daylight saving and more than three a
 /// correction; exactly three, as at Casey station almost every year, is a correction here.
-const CORRECTION: i64 = 3 * 3600;
+pub(super) const CORRECTION: i64 = 3 * 3600;
 
 /// No clock on record was further from UTC than this (Manila before 1845: 15 h 56 min).
 const FURTHEST: i64 = 16 * 3600;

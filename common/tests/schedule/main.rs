@@ -8,6 +8,7 @@
 //! | `clock_changes` | the DST policies, by tables of instants in zones with every kind of change |
 //! | `daemon` | a simulated cron daemon that looks at the clock every minute |
 //! | `all_zones` | every zone of the bundle over twenty years, against the same daemon |
+//! | `kinds` | grids, single times, windows, several at once, limits, jitter: tables and laws |
 //! | `properties` | laws that hold for any expression, and no panic for any text |
 //! | `against_croner` | another implementation, with the disagreements explained |
 //! | `zones` | zone names; the spread of first fires |
@@ -25,6 +26,7 @@ mod all_zones;
 mod clock_changes;
 mod daemon;
 mod dialect;
+mod kinds;
 mod malformed;
 mod model;
 mod properties;

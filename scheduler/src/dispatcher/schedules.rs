@@ -1,7 +1,8 @@
 //! Compiled schedules by the id of their definition.
 //!
-//! Thousands of tenants share one definition, and so one compiled schedule. A cron expression with `H` is the
-//! exception: it means another time for each job, so its text is kept and compiled for each due time.
+//! Thousands of tenants share one definition, and so one compiled schedule. What a hash of the job spreads (`H` in a
+//! cron expression, a grid, a window, jitter) is the exception: it means other times for each job, so what was written
+//! is kept and compiled for each due time.
 //!
 //! Bounded: the least recently used ones are dropped, so that a million distinct definitions cost queries and no
 //! memory.
@@ -13,7 +14,7 @@ use std::time::Duration;
 
 use leasehold_common::definition::{DefinitionId, ScheduleSpec};
 use leasehold_common::id::JobKey;
-use leasehold_common::schedule::{CronExpr, Schedule};
+use leasehold_common::schedule::Schedule;
 use leasehold_common::store::{DueJob, Schedules, StoreResult};
 use lru::LruCache;
 use serde::Deserialize;
@@ -110,6 +111,5 @@ fn compile(id: DefinitionId, text: &str) -> Result<Entry, String> {
     // Any key will do to see whether it compiles at all.
     let seed = JobKey::from_i64(id.as_uuid().as_u64_pair().1.cast_signed());
     let schedule = stored.schedule.compile(seed).map_err(|error| error.to_string())?;
-    let seeded = matches!(&stored.schedule, ScheduleSpec::Cron { expr, .. } if CronExpr::uses_hash(expr));
-    Ok(if seeded { Entry::Seeded(stored.schedule) } else { Entry::Shared(schedule) })
+    Ok(if stored.schedule.is_seeded() { Entry::Seeded(stored.schedule) } else { Entry::Shared(schedule) })
 }
