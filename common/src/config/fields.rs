@@ -24,6 +24,13 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("name", "name: nightly-report"),
     ("cron", "cron: \"0 2 * * *\""),
     ("every", "every: 30s"),
+    ("anchor", "anchor: start"),
+    ("at", "at: \"2026-12-01T09:00\""),
+    ("spread", "spread: \"00:00-04:00\""),
+    ("schedules", "schedules: [{cron: \"0 9 * * MON-FRI\"}, {cron: \"0 12 * * SAT\"}]"),
+    ("start", "start: \"2026-12-01T09:00\""),
+    ("end", "end: \"2026-12-31T18:00\""),
+    ("jitter", "jitter: 30s"),
     ("timezone", "timezone: Europe/Berlin"),
     ("dst", "dst: once"),
     ("http", "http: {url: \"https://example.com/hook\"}"),
@@ -47,11 +54,12 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("the config", "version: 1"),
     ("a tenant", "{id: acme, plan: enterprise}"),
     ("a job", "{name: sync, every: 30s, http: {url: \"http://127.0.0.1:9000/\"}}"),
+    ("a schedule", "{cron: \"0 9 * * MON-FRI\"}"),
     ("a service", "{name: api, argv: [\"./api\"]}"),
     ("a selector", "tenants: {features: [reports]}"),
 ];
 
-fn example(what: &str) -> Option<String> {
+pub(super) fn example(what: &str) -> Option<String> {
     EXAMPLES.iter().find(|(key, _)| *key == what).map(|(_, example)| format!("write it as in `{example}`"))
 }
 
@@ -151,7 +159,7 @@ pub(super) fn text<'n, 't>(report: &mut Report<'_>, node: &'n Node<'t>, what: &s
         }
         // A number in quotes is text, but still no expression and no URL.
         let help = match what {
-            "cron" | "url" | "timezone" => example(what),
+            "cron" | "url" | "timezone" | "at" | "spread" | "start" | "end" => example(what),
             _ => Some(format!("put it in quotes: `\"{}\"`", scalar.text)),
         };
         report.error(&node.span, format!("{} must be text, not {}", quoted(what), node.kind()), help);

@@ -13,29 +13,41 @@ use super::selector::{self, Attributes};
 use super::source::Span;
 use super::templates::{self, Used};
 use super::tenants::Roster;
-use super::zones::{self, ZoneRule};
-use crate::definition::{Definition, HandlerSpec, Overlap, ScheduleSpec};
+use super::timing::{self, Timing};
+use crate::definition::{Definition, HandlerSpec, Overlap, ScheduleSpec, Tenant};
 use crate::id::{JobName, QueueName};
 use crate::retry::{Backoff, RetryPolicy};
-use crate::schedule::{CronExpr, DstPolicy, Zone};
+use crate::schedule::Zone;
 
-/// The least interval: below it the work is the scheduling.
-const LEAST_INTERVAL: Duration = Duration::from_secs(1);
-/// The least of every other duration.
+/// The least of a duration.
 const LEAST: Duration = Duration::from_millis(1);
 /// The most attempts; more would outlive whoever wrote them.
 const MAX_ATTEMPTS: u32 = 1_000;
 
 const KEYS: &[&str] = &[
-    "name", "tenants", "cron", "every", "timezone", "dst", "http", "command", "handler", "payload", "timeout", "retry",
-    "overlap", "queue", "priority",
+    "name",
+    "tenants",
+    "cron",
+    "every",
+    "anchor",
+    "at",
+    "spread",
+    "schedules",
+    "timezone",
+    "dst",
+    "start",
+    "end",
+    "jitter",
+    "http",
+    "command",
+    "handler",
+    "payload",
+    "timeout",
+    "retry",
+    "overlap",
+    "queue",
+    "priority",
 ];
-
-/// When a job is due, before it is known for whom.
-enum Timing<'n, 't> {
-    Every(Duration),
-    Cron { expr: String, zone: ZoneRule<'n, 't>, dst: DstPolicy },
-}
 
 /// The parts of a definition that are the same for all tenants.
 struct Body {
@@ -46,6 +58,21 @@ struct Body {
     overlap: Overlap,
     queue: QueueName,
     priority: i16,
+}
+
+impl Body {
+    fn define(&self, schedule: ScheduleSpec) -> Definition {
+        Definition {
+            schedule,
+            handler: self.handler.clone(),
+            payload: self.payload.clone(),
+            timeout: self.timeout,
+            retry: self.retry.clone(),
+            overlap: self.overlap,
+            queue: self.queue.clone(),
+            priority: self.priority,
+        }
+    }
 }
 
 pub(super) fn read(report: &mut Report<'_>, entry: Option<&Entry<'_>>, roster: &Roster) -> Vec<Job> {
@@ -67,7 +94,7 @@ fn job(
     let name = fields.require(report, "name").and_then(|entry| job_name(report, entry, seen));
     let selector = selector::read(report, fields.get("tenants"));
     let mut used = Vec::new();
-    let timing = timing(report, &fields);
+    let timing = timing::read(report, &fields);
     let body = body(report, &fields, &mut used);
 
     let matched = selector.as_ref().map(|selector| selector.matching(&roster.tenants)).unwrap_or_default();
@@ -79,52 +106,37 @@ fn job(
     for used in &used {
         templates::check_tenants(report, used, &shown, &roster.tenants, &matched);
     }
-    if let Some(Timing::Cron { zone: ZoneRule::Template { template, text }, .. }) = &timing {
-        let used = Used { template: template.clone(), text: text.clone(), escape: crate::template::Escape::None };
-        templates::check_tenants(report, &used, &shown, &roster.tenants, &matched);
-    }
-    let zones = match &timing {
-        Some(Timing::Cron { zone, .. }) => zones::of_tenants(report, zone, &shown, &roster.tenants, &matched),
-        _ => Vec::new(),
-    };
-    Some(assemble(name?, timing?, body?, &matched, zones))
+    let schedules = timing.map(|timing| schedules(report, &timing, &shown, &roster.tenants, &matched));
+    let (name, (schedules, tenants), body) = (name?, schedules?, body?);
+    let definitions = schedules.into_iter().map(|schedule| Arc::new(body.define(schedule))).collect();
+    Some(Job { name, definitions, tenants })
 }
 
-/// Makes one definition for each zone and notes which tenant has which.
-fn assemble(name: JobName, timing: Timing<'_, '_>, body: Body, matched: &[usize], zones: Vec<Option<Zone>>) -> Job {
-    let define = |schedule: ScheduleSpec| {
-        Arc::new(Definition {
-            schedule,
-            handler: body.handler.clone(),
-            payload: body.payload.clone(),
-            timeout: body.timeout,
-            retry: body.retry.clone(),
-            overlap: body.overlap,
-            queue: body.queue.clone(),
-            priority: body.priority,
-        })
-    };
-    match timing {
-        Timing::Every(interval) => {
-            let definitions = vec![define(ScheduleSpec::Every { interval })];
-            Job { name, definitions, tenants: matched.iter().map(|&tenant| (tenant, 0)).collect() }
-        }
-        Timing::Cron { expr, dst, .. } => {
-            let mut definitions = Vec::new();
-            let mut by_zone: HashMap<String, usize> = HashMap::new();
-            let mut tenants = Vec::with_capacity(matched.len());
-            for (&tenant, zone) in matched.iter().zip(zones) {
-                let Some(zone) = zone else { continue }; // reported: the config is not used
-                let index = by_zone.get(zone.name()).copied().unwrap_or_else(|| {
-                    by_zone.insert(zone.name().to_owned(), definitions.len());
-                    definitions.push(define(ScheduleSpec::Cron { expr: expr.clone(), zone, dst }));
-                    definitions.len() - 1
-                });
-                tenants.push((tenant, index));
-            }
-            Job { name, definitions, tenants }
-        }
+/// One schedule for each zone, and which tenant has which.
+fn schedules(
+    report: &mut Report<'_>,
+    timing: &Timing<'_, '_>,
+    job: &JobName,
+    tenants: &[Tenant],
+    matched: &[usize],
+) -> (Vec<ScheduleSpec>, Vec<(usize, usize)>) {
+    let zones = timing.zones(report, job, tenants, matched);
+    let mut schedules = Vec::new();
+    let mut by_zones: HashMap<Vec<&Zone>, usize> = HashMap::new();
+    let mut assigned = Vec::with_capacity(matched.len());
+    for (position, &tenant) in matched.iter().enumerate() {
+        let here = zones.iter().map(|zones| zones.get(position).and_then(Option::as_ref)).collect::<Option<Vec<_>>>();
+        let Some(here) = here else { continue }; // reported: the config is not used
+        let index = by_zones.get(&here).copied().unwrap_or_else(|| {
+            let schedule = timing.spec(&here);
+            timing.check(report, &schedule);
+            schedules.push(schedule);
+            by_zones.insert(here, schedules.len() - 1);
+            schedules.len() - 1
+        });
+        assigned.push((tenant, index));
     }
+    (schedules, assigned)
 }
 
 fn job_name(report: &mut Report<'_>, entry: &Entry<'_>, seen: &mut HashMap<JobName, usize>) -> Option<JobName> {
@@ -137,57 +149,6 @@ fn job_name(report: &mut Report<'_>, entry: &Entry<'_>, seen: &mut HashMap<JobNa
     }
     seen.insert(name.clone(), entry.value.span.start);
     Some(name)
-}
-
-fn timing<'n, 't>(report: &mut Report<'_>, job: &Fields<'n, 't>) -> Option<Timing<'n, 't>> {
-    let zone = match job.get("timezone") {
-        Some(entry) => zones::read(report, entry),
-        None => Some(ZoneRule::Fixed(Zone::UTC)),
-    };
-    let dst = job.get("dst").map_or(Some(DstPolicy::default()), |entry| {
-        let words = [("once", DstPolicy::Once), ("skip", DstPolicy::Skip), ("literal", DstPolicy::Literal)];
-        fields::word(report, entry, &words)
-    });
-    match (job.get("cron"), job.get("every")) {
-        (Some(cron), None) => Some(Timing::Cron { expr: cron_expr(report, cron)?, zone: zone?, dst: dst? }),
-        (None, Some(every)) => {
-            for key in ["timezone", "dst"] {
-                if let Some(entry) = job.get(key) {
-                    let message = format!("`{key}` has no effect on `every`, which no clock decides");
-                    report.warn(&entry.key_span, message, Some("remove it".to_owned()));
-                }
-            }
-            fields::duration(report, every, LEAST_INTERVAL).map(Timing::Every)
-        }
-        (Some(cron), Some(every)) => {
-            let (first, second) =
-                if cron.key_span.start < every.key_span.start { (cron, every) } else { (every, cron) };
-            let message = format!("a job has one schedule: `{}` stands beside `{}`", second.key, first.key);
-            report.error(&second.key_span, message, Some("remove one, or make two jobs of it".to_owned()));
-            cron_expr(report, cron);
-            fields::duration(report, every, LEAST_INTERVAL);
-            None
-        }
-        (None, None) if job.is_meant("cron") || job.is_meant("every") => None,
-        (None, None) => {
-            let help = "add `cron: \"0 2 * * *\"` or `every: 30s`".to_owned();
-            report.error(&job.anchor(), "a job needs `cron` or `every`", Some(help));
-            None
-        }
-    }
-}
-
-fn cron_expr(report: &mut Report<'_>, entry: &Entry<'_>) -> Option<String> {
-    let text = fields::text(report, &entry.value, "cron")?;
-    // The seed is only that `H` is understood; which hash it stands for is decided for each tenant.
-    match CronExpr::parse_seeded(text.text, 0) {
-        Ok(_) => Some(text.text.to_owned()),
-        Err(error) => {
-            let span = error.span().map_or_else(|| text.span(), |span| text.part(report, &span));
-            report.error(&span, error.to_string(), error.help());
-            None
-        }
-    }
 }
 
 fn body<'n, 't>(report: &mut Report<'_>, job: &Fields<'n, 't>, used: &mut Vec<Used<'n, 't>>) -> Option<Body> {

@@ -10,7 +10,8 @@
 //! | `env` | `${NAME:-default}` in values |
 //! | `fields` | typed values out of the tree |
 //! | `tenants`, `selector` | who there is, and to whom a job applies |
-//! | `jobs`, `handler`, `url`, `zones`, `templates` | what a job is |
+//! | `jobs`, `handler`, `url`, `templates` | what a job is |
+//! | `timing`, `zones` | when it is due, and on whose clocks |
 //! | `report`, `diagnostic`, `source` | collecting, ordering and showing mistakes |
 //!
 //! Invariants: no text panics; a check costs time in proportion to the length of the text, and to the tenants times
@@ -32,6 +33,7 @@ mod source;
 mod syntax;
 mod templates;
 mod tenants;
+mod timing;
 mod url;
 mod yaml;
 mod zones;

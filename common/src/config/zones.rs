@@ -12,7 +12,8 @@ use crate::id::JobName;
 use crate::schedule::{Zone, ZoneError};
 use crate::template::{Escape, Scope, Template};
 
-/// The zone that a cron expression is read in.
+/// The zone that a schedule is read in.
+#[derive(Clone)]
 pub(super) enum ZoneRule<'n, 't> {
     Fixed(Zone),
     /// One for each tenant.

@@ -89,7 +89,7 @@ fn the_tables_name_what_there_is() {
     for key in keys.split(", ") {
         assert!(MANUAL.contains(&format!("\n| `{key}` | ")), "the key {key} is not in the manual");
     }
-    assert_eq!(keys.split(", ").count(), 15);
+    assert_eq!(keys.split(", ").count(), 22);
 }
 
 /// The keys of one kind of map, as the check lists them for a key that it does not know.
@@ -111,6 +111,7 @@ fn the_schema_for_editors_knows_the_same_keys() {
         ("`dev`", "/properties/dev", "version: 1\ndev: {~x: y}\n".to_owned()),
         ("a service", "/$defs/service", "version: 1\ndev: {services: [{~x: y}]}\n".to_owned()),
         ("a job", "/$defs/job", job("~x: y")),
+        ("a schedule", "/$defs/schedule", "version: 1\njobs: [{name: a, schedules: [{~x: y}]}]\n".to_owned()),
         ("a selector", "/$defs/selector", job("tenants: {~x: y}")),
         ("`http`", "/$defs/http", job("http: {~x: y}")),
         ("`command`", "/$defs/job/properties/command", job("command: {~x: y}")),

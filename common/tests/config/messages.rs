@@ -186,6 +186,45 @@ fn handlers() {
 }
 
 #[test]
+fn kinds_of_schedules() {
+    let job = |rest: &str| with_jobs(&format!("  - name: a\n    handler: a\n    {rest}\n"));
+    let cases = [
+        "every: 5m\n    anchor: begin",
+        "cron: \"@daily\"\n    anchor: start",
+        "every: 5m\n    anchor: start\n    timezone: UTC\n    dst: skip",
+        "at: tomorrow",
+        "at: 2026",
+        "at: 2026-02-30T09:00",
+        "at: 2026-12-01T09:00:00.5",
+        "at: 2026-12-01T09:00Z\n    timezone: UTC\n    dst: skip",
+        "at: 2026-03-08T02:30\n    timezone: America/New_York\n    dst: skip",
+        "at: 2011-12-30T12:00\n    timezone: Pacific/Apia",
+        "at: 2026-12-01T09:00\n    timezone: \"{{ tenant.timezone }}\"",
+        "spread: 0-4",
+        "spread: 04:00-04:00",
+        "spread: 00:00-04:00\n    dst: skip",
+        "spread: 00:00-04:00\n    at: 2026-12-01",
+        "schedules: []",
+        "schedules: \"@daily\"",
+        "schedules: [\"@daily\"]",
+        "schedules: [{cron: \"@daily\"}, {every: 5m}]",
+        "schedules: [{timezone: UTC}, {corn: \"@daily\"}, {cron: \"@daily\", at: 2026-12-01, start: 2026-12-01}]",
+        "schedules: [{every: 5m, anchor: start, timezone: UTC}, {cron: \"61 * * * *\", timezone: Europe/Belrin}]\n    dst: skip",
+        "schedules: [{at: 2026-12-01Z}, {at: 2026-12-01T02:30Z}]\n    timezone: UTC\n    anchor: start",
+        "schedules: [{cron: \"@daily\"}]\n    cron: \"@hourly\"",
+        "every: 5m\n    start: 2026-12-01\n    end: 2027-01-01\n    jitter: 5s",
+        "cron: \"@daily\"\n    start: soon\n    end: 2026-13-01\n    jitter: 0s",
+        "cron: \"@daily\"\n    start: 2026-12-01\n    end: 2026-12-01",
+        "cron: \"0 9 * * *\"\n    start: 2026-12-01T09:01\n    end: 2026-12-02T09:00\n    jitter: 1m",
+        "at: 2026-12-01\n    start: 2026-12-02",
+        "at: 2026-12-01\n    end: 2026-12-01",
+    ];
+    assert_snapshot!(table(&cases.map(|rest| (rest, job(rest)))));
+    let many = "{cron: \"@daily\"}, ".repeat(33);
+    assert!(said(&job(&format!("schedules: [{many}]"))).contains("`schedules` has more than 32 entries"));
+}
+
+#[test]
 fn settings() {
     assert_snapshot!(lines(&[
         "timeout: 0s",

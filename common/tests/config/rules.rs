@@ -127,3 +127,48 @@ fn what_the_environment_says_is_never_yaml() {
     assert_eq!(payload["n"], 5, "without quotes it may be a number");
     assert_eq!(config.jobs().len(), 1);
 }
+
+/// The schedules of a job for both tenants of [`with_jobs`], as they are stored.
+fn schedules(rest: &str) -> Vec<String> {
+    let config = good(&with_jobs(&format!("  - name: a\n    handler: a\n    {rest}\n")));
+    let jobs = config.desired().jobs;
+    jobs.iter().map(|job| serde_json::to_string(&job.definition.schedule).unwrap()).collect()
+}
+
+#[test]
+fn kinds_of_schedules_arrive() {
+    for (rest, stored) in [
+        ("every: 5m\n    anchor: completion", r#"{"every":{"interval":"5m"}}"#),
+        ("every: 5m\n    anchor: start", r#"{"rate":{"interval":"5m"}}"#),
+        (
+            "at: 2026-12-01T09:00\n    timezone: europe/berlin",
+            r#"{"at":{"at":"2026-12-01T09:00:00[Europe/Berlin]","dst":"once"}}"#,
+        ),
+        ("at: \"2026-12-01T09:00+01:00\"", r#"{"at":{"at":"2026-12-01T08:00:00Z","dst":"once"}}"#),
+        ("spread: 22:00-04:00\n    timezone: Asia/Tokyo", r#"{"spread":{"window":"22:00-04:00","zone":"Asia/Tokyo"}}"#),
+        (
+            "schedules: [{cron: \"0 9 * * *\"}, {cron: \"0 9 * * *\", timezone: Asia/Tokyo, dst: literal}, {every: 1h, anchor: start}]\n    timezone: Europe/Berlin\n    dst: skip",
+            r#"{"any":[{"cron":{"expr":"0 9 * * *","zone":"Europe/Berlin","dst":"skip"}},{"cron":{"expr":"0 9 * * *","zone":"Asia/Tokyo","dst":"literal"}},{"rate":{"interval":"1h"}}]}"#,
+        ),
+        ("schedules: [{spread: 00:00-24:00}]", r#"{"spread":{"window":"00:00-24:00","zone":"UTC"}}"#),
+        (
+            "every: 5m\n    anchor: start\n    start: 2026-12-01\n    end: 2027-01-01T00:00Z\n    timezone: Asia/Tokyo\n    jitter: 30s",
+            r#"{"jittered":{"schedule":{"within":{"schedule":{"rate":{"interval":"5m"}},"start":"2026-12-01T00:00:00[Asia/Tokyo]","end":"2027-01-01T00:00:00Z"}},"jitter":"30s"}}"#,
+        ),
+    ] {
+        assert_eq!(schedules(rest), [stored, stored], "{rest}");
+    }
+}
+
+#[test]
+fn every_zone_of_a_list_may_come_from_the_tenant() {
+    let text = "version: 1\ntenants:\n  - {id: a, timezone: Europe/Berlin}\n  - {id: b, timezone: Asia/Tokyo}\njobs:\n  \
+        - {name: j, schedules: [{at: 2026-12-01}, {spread: 01:00-02:00, timezone: UTC}], timezone: \"{{ tenant.timezone }}\", handler: h}\n";
+    let jobs = good(text).desired().jobs;
+    for (job, zone) in jobs.iter().zip(["Europe/Berlin", "Asia/Tokyo"]) {
+        let stored = format!(
+            r#"{{"any":[{{"at":{{"at":"2026-12-01T00:00:00[{zone}]","dst":"once"}}}},{{"spread":{{"window":"01:00-02:00","zone":"UTC"}}}}]}}"#
+        );
+        assert_eq!(serde_json::to_string(&job.definition.schedule).unwrap(), stored);
+    }
+}

@@ -195,7 +195,10 @@ fn a_window_is_filled_evenly_however_long_it_is_that_day() {
 fn places_are_pinned_so_that_no_upgrade_moves_a_job() {
     for (json, time) in [
         (r#"{"spread": {"window": "22:00-04:00", "zone": "Europe/Berlin"}}"#, "2026-06-01T22:38:50.476Z"),
-        (r#"{"jittered": {"schedule": {"cron": {"expr": "@daily", "zone": "UTC"}}, "jitter": "1h"}}"#, "2026-06-02T00:32:33.002Z"),
+        (
+            r#"{"jittered": {"schedule": {"cron": {"expr": "@daily", "zone": "UTC"}}, "jitter": "1h"}}"#,
+            "2026-06-02T00:32:33.002Z",
+        ),
     ] {
         let at = compiled(json, 1).next_after(instant("2026-06-01T12:00:00Z")).unwrap();
         assert_eq!(at.to_string(), time, "{json}");

@@ -3,7 +3,9 @@
 //! Tables are known by their heads; a table of expressions with a head that is not known fails the test, so that no
 //! example stands there untested.
 
-use leasehold_common::schedule::{CronExpr, DstPolicy, Zone};
+use leasehold_common::config;
+use leasehold_common::id::JobKey;
+use leasehold_common::schedule::{CronExpr, DstPolicy, Schedule, Zone};
 
 use crate::support::{civil, cron, due, instant, zone};
 
@@ -25,6 +27,20 @@ fn in_zone(text: &str, name: &str, policy: &str, after: &str, n: usize) -> Vec<S
     due(&cron(text), &zone(name), policy, instant(after))
         .take(n)
         .map(|t| t.strftime("%Y-%m-%d %H:%M").to_string())
+        .collect()
+}
+
+/// Due times of a job with these keys, as the config makes it. More are asked for than a row has where all are told.
+fn of_a_job(keys: &str, after: &str, n: usize) -> Vec<String> {
+    let text = format!("version: 1\ntenants: [{{id: acme}}]\njobs: [{{name: a, handler: a, {keys}}}]\n");
+    let checked = config::check("leasehold.yaml", &text, &|_| None);
+    assert!(checked.diagnostics.is_empty(), "{keys}: {:?}", checked.diagnostics);
+    let job = checked.config.unwrap().desired().jobs.remove(0);
+    let schedule = job.definition.schedule.compile(JobKey::new(&job.tenant, &job.name, 0)).unwrap();
+    let ends = !matches!(schedule, Schedule::Any(_));
+    std::iter::successors(schedule.next_after(instant(after)), |at| schedule.next_after(*at))
+        .take(if ends { n } else { n - 1 })
+        .map(|at| at.strftime("%Y-%m-%d %H:%M").to_string())
         .collect()
 }
 
@@ -50,7 +66,10 @@ fn check(head: &[&str], row: &[&str]) -> bool {
             let error = CronExpr::parse(code(text)).expect_err(text).to_string();
             assert!(error.contains(because), "{text}: {error}");
         }
-        (["Expression", ..], _) => panic!("no test for the table {head:?}"),
+        (["Schedule", "After", "Due times in UTC"], [keys, after, times]) => {
+            assert_eq!(of_a_job(code(keys), after, times.split(", ").count() + 1).join(", "), *times, "{keys}");
+        }
+        (["Expression" | "Schedule", ..], _) => panic!("no test for the table {head:?}"),
         _ => return false,
     }
     true

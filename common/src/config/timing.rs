@@ -1,0 +1,450 @@
+//! When a job is due: the keys of its schedule, and what becomes of them for the zones of its tenants.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::fields::{self, Fields};
+use super::node::Entry;
+use super::report::Report;
+use super::source::Span;
+use super::templates::{self, Used};
+use super::zones::{self, ZoneRule};
+use crate::definition::{ScheduleSpec, Tenant};
+use crate::id::{JobKey, JobName};
+use crate::schedule::{CronExpr, DstPolicy, Moment, Window, Zone};
+use crate::template::Escape;
+
+/// The least interval: below it the work is the scheduling.
+const LEAST_INTERVAL: Duration = Duration::from_secs(1);
+/// The least jitter.
+const LEAST_JITTER: Duration = Duration::from_millis(1);
+/// The most schedules of one job: each is asked for every due time.
+const MOST: usize = 32;
+
+/// The keys of which a job has one.
+const OF_A_JOB: &[&str] = &["cron", "every", "at", "spread", "schedules"];
+/// The keys of which an entry of `schedules` has one.
+const OF_AN_ENTRY: &[&str] = &["cron", "every", "at", "spread"];
+
+const ENTRY_KEYS: &[&str] = &["cron", "every", "anchor", "at", "spread", "timezone", "dst"];
+
+/// When a job is due, before it is known for whom.
+pub(super) struct Timing<'n, 't> {
+    parts: Vec<Part>,
+    /// Whether they are a list, if only of one.
+    several: bool,
+    start: Option<Bound>,
+    end: Option<Bound>,
+    jitter: Option<Duration>,
+    /// The zones that something is read in; parts and bounds name them by position.
+    rules: Vec<ZoneRule<'n, 't>>,
+}
+
+struct Part {
+    kind: Kind,
+    zone: Option<usize>,
+    dst: DstPolicy,
+    span: Span,
+}
+
+enum Kind {
+    Cron(String),
+    Delay(Duration),
+    Rate(Duration),
+    At(Moment),
+    Spread(Window),
+}
+
+/// The start or the end.
+struct Bound {
+    at: Moment,
+    zone: Option<usize>,
+    span: Span,
+}
+
+impl Kind {
+    /// Why `timezone` has no effect, if so.
+    fn ignores_zone(&self) -> Option<&'static str> {
+        match self {
+            Self::Delay(_) | Self::Rate(_) => Some("`every`, which no clock decides"),
+            Self::At(at) if !at.is_civil() => Some("`at` with an offset"),
+            _ => None,
+        }
+    }
+
+    /// Why `dst` has no effect, if so.
+    fn ignores_dst(&self) -> Option<&'static str> {
+        match self {
+            Self::Spread(_) => Some("`spread`, whose window is as long as clocks make it"),
+            _ => self.ignores_zone(),
+        }
+    }
+}
+
+/// Zones and clock changes of a job, or of an entry of its list.
+struct Clock<'n, 't> {
+    zone: ZoneRule<'n, 't>,
+    dst: DstPolicy,
+}
+
+impl<'n, 't> Clock<'n, 't> {
+    /// What is not written is taken from `default`.
+    fn read(report: &mut Report<'_>, fields: &Fields<'n, 't>, default: Option<&Self>) -> Option<Self> {
+        let zone = match fields.get("timezone") {
+            Some(entry) => zones::read(report, entry),
+            None => Some(default.map_or(ZoneRule::Fixed(Zone::UTC), |clock| clock.zone.clone())),
+        };
+        let dst = match fields.get("dst") {
+            Some(entry) => {
+                let words = [("once", DstPolicy::Once), ("skip", DstPolicy::Skip), ("literal", DstPolicy::Literal)];
+                fields::word(report, entry, &words)
+            }
+            None => Some(default.map_or_else(DstPolicy::default, |clock| clock.dst)),
+        };
+        Some(Self { zone: zone?, dst: dst? })
+    }
+}
+
+/// Reads the schedule of a job.
+pub(super) fn read<'n, 't>(report: &mut Report<'_>, job: &Fields<'n, 't>) -> Option<Timing<'n, 't>> {
+    let clock = Clock::read(report, job, None);
+    let start = bound(report, job, "start");
+    let end = bound(report, job, "end");
+    let jitter = job.get("jitter").map_or(Some(None), |entry| fields::duration(report, entry, LEAST_JITTER).map(Some));
+    let chosen = choose(report, job, OF_A_JOB)?;
+    let mut rules = Vec::new();
+    let several = chosen.key == "schedules";
+    let parts = if several {
+        warn_of_anchor(report, job, chosen);
+        entries(report, chosen, clock.as_ref(), &mut rules)
+    } else {
+        let kind = kind(report, job, chosen)?;
+        refuse_for_delay(report, job, &kind)?;
+        clock.as_ref().map(|clock| vec![part(kind, chosen, clock, true, &mut rules)])
+    };
+    let (clock, start, end) = (clock?, start?, end?);
+    let mut timing = Timing { parts: parts?, several, start, end, jitter: jitter?, rules };
+    timing.settle_zone(clock.zone);
+    timing.warn_of_clock(report, job);
+    Some(timing)
+}
+
+/// The one key of some that is there.
+fn choose<'n, 't>(report: &mut Report<'_>, fields: &Fields<'n, 't>, keys: &[&str]) -> Option<&'n Entry<'t>> {
+    let mut found: Vec<_> = keys.iter().filter_map(|key| fields.get(key)).collect();
+    found.sort_by_key(|entry| entry.key_span.start);
+    let of_job = keys.contains(&"schedules");
+    let what = if of_job { "a job" } else { "an entry of `schedules`" };
+    match found.as_slice() {
+        [one] => return Some(one),
+        [first, second, ..] => {
+            let message = format!("{what} has one schedule: `{}` stands beside `{}`", second.key, first.key);
+            let help = if of_job {
+                "remove one, or put several under `schedules`, or make two jobs of it"
+            } else {
+                "make two entries of it"
+            };
+            report.error(&second.key_span, message, Some(help.to_owned()));
+            for entry in found.iter().filter(|entry| entry.key != "schedules") {
+                kind(report, fields, entry);
+            }
+        }
+        [] if keys.iter().any(|key| fields.is_meant(key)) => {}
+        [] => {
+            let all = if of_job {
+                "`cron`, `every`, `at`, `spread` or `schedules`"
+            } else {
+                "`cron`, `every`, `at` or `spread`"
+            };
+            let help = "add `cron: \"0 2 * * *\"` or `every: 30s`";
+            let help = if of_job { help } else { "add `cron: \"0 2 * * *\"`" };
+            report.error(&fields.anchor(), format!("{what} needs {all}"), Some(help.to_owned()));
+        }
+    }
+    None
+}
+
+fn kind(report: &mut Report<'_>, fields: &Fields<'_, '_>, entry: &Entry<'_>) -> Option<Kind> {
+    warn_of_anchor(report, fields, entry);
+    match entry.key.as_ref() {
+        "cron" => cron_expr(report, entry).map(Kind::Cron),
+        "at" => moment(report, entry).map(Kind::At),
+        "spread" => window(report, entry).map(Kind::Spread),
+        _ => {
+            let words = [("completion", Kind::Delay as fn(_) -> _), ("start", Kind::Rate)];
+            let anchored = match fields.get("anchor") {
+                Some(entry) => fields::word(report, entry, &words),
+                None => Some(Kind::Delay as fn(_) -> _),
+            };
+            let interval = fields::duration(report, entry, LEAST_INTERVAL)?;
+            Some(anchored?(interval))
+        }
+    }
+}
+
+fn warn_of_anchor(report: &mut Report<'_>, fields: &Fields<'_, '_>, chosen: &Entry<'_>) {
+    if let Some(anchor) = fields.get("anchor")
+        && fields.get("every").is_none()
+    {
+        let message = format!("`anchor` has no effect on `{}`", chosen.key);
+        report.warn(&anchor.key_span, message, Some("remove it: it belongs to `every`".to_owned()));
+    }
+}
+
+fn cron_expr(report: &mut Report<'_>, entry: &Entry<'_>) -> Option<String> {
+    let text = fields::text(report, &entry.value, "cron")?;
+    // The seed is only that `H` is understood; which hash it stands for is decided for each tenant.
+    match CronExpr::parse_seeded(text.text, 0) {
+        Ok(_) => Some(text.text.to_owned()),
+        Err(error) => {
+            let span = error.span().map_or_else(|| text.span(), |span| text.part(report, &span));
+            report.error(&span, error.to_string(), error.help());
+            None
+        }
+    }
+}
+
+fn moment(report: &mut Report<'_>, entry: &Entry<'_>) -> Option<Moment> {
+    let text = fields::text(report, &entry.value, &entry.key)?;
+    // Which zone a civil time is in is known later.
+    match Moment::parse(text.text, &Zone::UTC) {
+        Ok(moment) => Some(moment),
+        Err(error) => {
+            report.error(&text.span(), error.to_string(), Some(error.help().to_owned()));
+            None
+        }
+    }
+}
+
+fn window(report: &mut Report<'_>, entry: &Entry<'_>) -> Option<Window> {
+    let text = fields::text(report, &entry.value, "spread")?;
+    match text.text.parse::<Window>() {
+        Ok(window) => Some(window),
+        Err(error) => {
+            report.error(&text.span(), error.to_string(), Some(error.help().to_owned()));
+            None
+        }
+    }
+}
+
+/// The start or the end, if it is there.
+fn bound(report: &mut Report<'_>, job: &Fields<'_, '_>, key: &str) -> Option<Option<Bound>> {
+    let Some(entry) = job.get(key) else { return Some(None) };
+    let at = moment(report, entry)?;
+    Some(Some(Bound { at, zone: None, span: entry.value.span.clone() }))
+}
+
+/// What needs due times that are known ahead does not go with those that follow from the end of a run: an `end` would
+/// leave a job that is neither waiting nor over.
+fn refuse_for_delay(report: &mut Report<'_>, job: &Fields<'_, '_>, kind: &Kind) -> Option<()> {
+    if !matches!(kind, Kind::Delay(_)) {
+        return Some(());
+    }
+    let wrong: Vec<_> = ["start", "end", "jitter"].iter().filter_map(|key| job.get(key)).collect();
+    for entry in &wrong {
+        let message =
+            format!("`{}` does not go with `every`, whose due times follow from the end of each run", entry.key);
+        let help = "add `anchor: start`, which makes due times that are known ahead".to_owned();
+        report.error(&entry.key_span, message, Some(help));
+    }
+    wrong.is_empty().then_some(())
+}
+
+/// The entries of `schedules`.
+fn entries<'n, 't>(
+    report: &mut Report<'_>,
+    list: &'n Entry<'t>,
+    default: Option<&Clock<'n, 't>>,
+    rules: &mut Vec<ZoneRule<'n, 't>>,
+) -> Option<Vec<Part>> {
+    let nodes = fields::list(report, &list.value, "schedules")?;
+    if nodes.is_empty() || nodes.len() > MOST {
+        let (message, help) = match nodes.len() {
+            0 => ("`schedules` must not be empty".to_owned(), fields::example("schedules")),
+            _ => (format!("`schedules` has more than {MOST} entries"), Some("make several jobs of it".to_owned())),
+        };
+        report.error(&list.value.span, message, help);
+        return None;
+    }
+    let mut parts = Vec::with_capacity(nodes.len());
+    let mut complete = true;
+    for node in nodes {
+        let part = Fields::read(report, node, "a schedule", ENTRY_KEYS)
+            .and_then(|fields| self::entry(report, &fields, default, rules));
+        complete &= part.is_some();
+        parts.extend(part);
+    }
+    complete.then_some(parts)
+}
+
+fn entry<'n, 't>(
+    report: &mut Report<'_>,
+    fields: &Fields<'n, 't>,
+    default: Option<&Clock<'n, 't>>,
+    rules: &mut Vec<ZoneRule<'n, 't>>,
+) -> Option<Part> {
+    let clock = Clock::read(report, fields, default);
+    let chosen = choose(report, fields, OF_AN_ENTRY)?;
+    let kind = kind(report, fields, chosen)?;
+    if matches!(kind, Kind::Delay(_)) {
+        let message = "`every` from completion cannot stand in `schedules`: the end of a run decides when it is due next, \
+                       and the other schedules start runs too";
+        let help = "add `anchor: start`, or make a job of its own of it".to_owned();
+        report.error(&chosen.key_span, message, Some(help));
+        return None;
+    }
+    warn_of_clock(report, fields, kind.ignores_zone(), kind.ignores_dst());
+    Some(part(kind, chosen, &clock?, fields.get("timezone").is_none(), rules))
+}
+
+/// `inherits` is whether the zone is the one of the job, which gets its position later.
+fn part<'n, 't>(
+    kind: Kind,
+    entry: &Entry<'_>,
+    clock: &Clock<'n, 't>,
+    inherits: bool,
+    rules: &mut Vec<ZoneRule<'n, 't>>,
+) -> Part {
+    let zone = (kind.ignores_zone().is_none() && !inherits).then(|| {
+        rules.push(clock.zone.clone());
+        rules.len() - 1
+    });
+    // What has no effect must not make equal definitions differ.
+    let dst = if kind.ignores_dst().is_some() { DstPolicy::default() } else { clock.dst };
+    Part { kind, zone, dst, span: entry.value.span.clone() }
+}
+
+fn warn_of_clock(report: &mut Report<'_>, fields: &Fields<'_, '_>, zone: Option<&str>, dst: Option<&str>) {
+    for (key, why) in [("timezone", zone), ("dst", dst)] {
+        if let (Some(entry), Some(why)) = (fields.get(key), why) {
+            report.warn(&entry.key_span, format!("`{key}` has no effect on {why}"), Some("remove it".to_owned()));
+        }
+    }
+}
+
+impl<'n, 't> Timing<'n, 't> {
+    /// Gives the job's zone to all that is read in it; if there is none, the zone is not asked for.
+    fn settle_zone(&mut self, rule: ZoneRule<'n, 't>) {
+        let position = self.rules.len();
+        let mut used = false;
+        let parts = self.parts.iter_mut().filter(|part| part.kind.ignores_zone().is_none()).map(|part| &mut part.zone);
+        let bounds = [&mut self.start, &mut self.end].into_iter().flatten();
+        let bounds = bounds.filter(|bound| bound.at.is_civil()).map(|bound| &mut bound.zone);
+        for zone in parts.chain(bounds).filter(|zone| zone.is_none()) {
+            *zone = Some(position);
+            used = true;
+        }
+        if used {
+            self.rules.push(rule);
+        }
+    }
+
+    fn warn_of_clock(&self, report: &mut Report<'_>, job: &Fields<'_, '_>) {
+        let bounded = [&self.start, &self.end].into_iter().flatten().any(|bound| bound.at.is_civil());
+        let (zone, dst) = match self.parts.as_slice() {
+            [part] if !self.several => (part.kind.ignores_zone(), part.kind.ignores_dst()),
+            parts => (
+                parts.iter().all(|part| part.kind.ignores_zone().is_some()).then_some("any of `schedules`"),
+                parts.iter().all(|part| part.kind.ignores_dst().is_some()).then_some("any of `schedules`"),
+            ),
+        };
+        warn_of_clock(report, job, zone.filter(|_| !bounded), dst);
+    }
+
+    /// The zones of each rule for each tenant; reports the tenants for which there is none.
+    pub(super) fn zones(
+        &self,
+        report: &mut Report<'_>,
+        job: &JobName,
+        tenants: &[Tenant],
+        matched: &[usize],
+    ) -> Vec<Vec<Option<Zone>>> {
+        for rule in &self.rules {
+            if let ZoneRule::Template { template, text } = rule {
+                let used = Used { template: template.clone(), text: text.clone(), escape: Escape::None };
+                templates::check_tenants(report, &used, job, tenants, matched);
+            }
+        }
+        self.rules.iter().map(|rule| zones::of_tenants(report, rule, job, tenants, matched)).collect()
+    }
+
+    /// The schedule for one zone of each rule.
+    pub(super) fn spec(&self, zones: &[&Zone]) -> ScheduleSpec {
+        let zone =
+            |position: Option<usize>| position.and_then(|at| zones.get(at)).map_or(Zone::UTC, |zone| (*zone).clone());
+        let of = |part: &Part| match &part.kind {
+            Kind::Cron(expr) => ScheduleSpec::Cron { expr: expr.clone(), zone: zone(part.zone), dst: part.dst },
+            Kind::Delay(interval) => ScheduleSpec::Every { interval: *interval },
+            Kind::Rate(interval) => ScheduleSpec::Rate { interval: *interval },
+            Kind::At(at) => ScheduleSpec::At { at: at.in_zone(&zone(part.zone)), dst: part.dst },
+            Kind::Spread(window) => ScheduleSpec::Spread { window: *window, zone: zone(part.zone) },
+        };
+        let mut schedule = match self.parts.as_slice() {
+            [one] => of(one),
+            parts => ScheduleSpec::Any(parts.iter().map(of).collect()),
+        };
+        let bound = |bound: &Option<Bound>| bound.as_ref().map(|bound| bound.at.in_zone(&zone(bound.zone)));
+        let (start, end) = (bound(&self.start), bound(&self.end));
+        if start.is_some() || end.is_some() {
+            schedule = ScheduleSpec::Within { schedule: Box::new(schedule), start, end };
+        }
+        match self.jitter {
+            Some(jitter) => ScheduleSpec::Jittered { schedule: Box::new(schedule), jitter },
+            None => schedule,
+        }
+    }
+
+    /// Reports what can never be due, now that the zones are known. `spec` is an answer of [`Timing::spec`].
+    pub(super) fn check(&self, report: &mut Report<'_>, spec: &ScheduleSpec) {
+        match spec {
+            ScheduleSpec::Jittered { schedule, .. } => self.check(report, schedule),
+            ScheduleSpec::Within { schedule, start, end } => {
+                let before = report.errors();
+                self.check(report, schedule);
+                if report.errors() == before {
+                    self.check_bounds(report, spec, start.as_ref(), end.as_ref());
+                }
+            }
+            ScheduleSpec::Any(specs) => {
+                specs.iter().zip(&self.parts).for_each(|(spec, part)| check_at(report, spec, part))
+            }
+            _ => self.parts.iter().for_each(|part| check_at(report, spec, part)),
+        }
+    }
+
+    fn check_bounds(&self, report: &mut Report<'_>, spec: &ScheduleSpec, start: Option<&Moment>, end: Option<&Moment>) {
+        let Some(span) = self.end.as_ref().or(self.start.as_ref()).map(|bound| &bound.span) else { return };
+        if let (Some(from), Some(to)) = (start.and_then(Moment::reached), end.and_then(Moment::reached))
+            && to <= from
+        {
+            report.error(span, "`end` is not after `start`", Some(format!("they are {from} and {to}")));
+            return;
+        }
+        // Where a hash decides, what is true of one job need not be of another.
+        if !spec.is_seeded()
+            && let Ok(schedule) = spec.compile(JobKey::from_i64(0))
+            && schedule.next_after(Timestamp::MIN).is_none()
+        {
+            let limits = match (start, end) {
+                (Some(_), Some(_)) => "from `start` up to `end`",
+                (Some(_), None) => "from `start` on",
+                _ => "before `end`",
+            };
+            let help = "`start` belongs to the times that may be due, `end` does not".to_owned();
+            report.error(span, format!("nothing is due {limits}"), Some(help));
+        }
+    }
+}
+
+fn check_at(report: &mut Report<'_>, spec: &ScheduleSpec, part: &Part) {
+    if let ScheduleSpec::At { at: at @ Moment::Civil { at: time, zone }, dst } = spec
+        && at.due(*dst).is_none()
+    {
+        let help = match at.due(DstPolicy::Once) {
+            Some(_) => "with `dst: once` it is due right after the change",
+            None => "write a time that they show",
+        };
+        report.error(&part.span, format!("the clocks of {zone} never show {time}"), Some(help.to_owned()));
+    }
+}
