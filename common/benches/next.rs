@@ -9,6 +9,8 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use leasehold_common::definition::ScheduleSpec;
+use leasehold_common::id::JobKey;
 use leasehold_common::schedule::{CronExpr, DstPolicy, Zone};
 
 /// Each case: expression, zone, policy, and the instant to start from.
@@ -34,6 +36,18 @@ const CASES: &[(&str, &str, DstPolicy, &str)] = &[
     ("0 30 2 8-14 3 +SUN 2027-9999/3", "America/New_York", DstPolicy::Literal, "2026-11-01T00:00:00Z"),
 ];
 
+/// The other kinds, as they are stored. Jitter asks its schedule most often where it is long and the times are close.
+const KINDS: &[&str] = &[
+    r#"{"rate":{"interval":"5m"}}"#,
+    r#"{"at":{"at":"2026-12-01T09:00:00[Europe/Berlin]"}}"#,
+    r#"{"spread":{"window":"22:00-04:00","zone":"America/New_York"}}"#,
+    r#"{"any":[{"cron":{"expr":"0 9 * * MON-FRI","zone":"Europe/Berlin"}},{"cron":{"expr":"0 12 * * SAT","zone":"Asia/Tokyo"}}]}"#,
+    r#"{"within":{"schedule":{"cron":{"expr":"* * * * *","zone":"UTC"}},"start":"2026-12-01T00:00:00[Europe/Berlin]"}}"#,
+    r#"{"jittered":{"schedule":{"cron":{"expr":"*/5 * * * *","zone":"America/New_York"}},"jitter":"30s"}}"#,
+    r#"{"jittered":{"schedule":{"cron":{"expr":"* * * * * *","zone":"America/New_York"}},"jitter":"1h"}}"#,
+    r#"{"jittered":{"schedule":{"spread":{"window":"22:00-04:00","zone":"America/New_York"}},"jitter":"365d"}}"#,
+];
+
 /// What no question may take, in nanoseconds.
 const BAR_NS: u128 = 100_000;
 
@@ -47,6 +61,14 @@ fn main() {
         println!("{mean:>10} {max:>10}  {expr} in {zone}, {policy:?}");
         // Unoptimised code, as `cargo test --all-targets` runs it, says nothing about the bar.
         assert!(cfg!(debug_assertions) || mean < BAR_NS, "{expr} in {zone} takes more than it may");
+    }
+    let from: Timestamp = "2026-11-01T00:00:00Z".parse().unwrap();
+    for json in KINDS {
+        let spec: ScheduleSpec = serde_json::from_str(json).unwrap();
+        let schedule = spec.compile(JobKey::from_i64(1)).unwrap();
+        let (mean, max) = measure(|| schedule.next_after(black_box(from)));
+        println!("{mean:>10} {max:>10}  {json}");
+        assert!(cfg!(debug_assertions) || mean < BAR_NS, "{json} takes more than it may");
     }
     for text in ["0 0 30 2 *", "* * * * *", "*/7 1-5,8-20/3 L-3,15 JAN-JUN MON#2,FRIL", "0 0 0 29 2 * 2025-9999/4"] {
         let (mean, max) = measure(|| CronExpr::parse(black_box(text)).is_ok());

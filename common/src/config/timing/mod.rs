@@ -1,19 +1,15 @@
-//! When a job is due: the keys of its schedule, and what becomes of them for the zones of its tenants.
+//! When a job is due: the keys of its schedule. `spec` knows what becomes of them for the zones of its tenants.
+
+mod spec;
 
 use std::time::Duration;
 
-use jiff::Timestamp;
-
-use super::fields::{self, Fields};
-use super::node::Entry;
-use super::report::Report;
-use super::source::Span;
-use super::templates::{self, Used};
-use super::zones::{self, ZoneRule};
-use crate::definition::{ScheduleSpec, Tenant};
-use crate::id::{JobKey, JobName};
+use crate::config::fields::{self, Fields};
+use crate::config::node::Entry;
+use crate::config::report::Report;
+use crate::config::source::Span;
+use crate::config::zones::{self, ZoneRule};
 use crate::schedule::{CronExpr, DstPolicy, Moment, Window, Zone};
-use crate::template::Escape;
 
 /// The least interval: below it the work is the scheduling.
 const LEAST_INTERVAL: Duration = Duration::from_secs(1);
@@ -350,101 +346,5 @@ impl<'n, 't> Timing<'n, 't> {
             ),
         };
         warn_of_clock(report, job, zone.filter(|_| !bounded), dst);
-    }
-
-    /// The zones of each rule for each tenant; reports the tenants for which there is none.
-    pub(super) fn zones(
-        &self,
-        report: &mut Report<'_>,
-        job: &JobName,
-        tenants: &[Tenant],
-        matched: &[usize],
-    ) -> Vec<Vec<Option<Zone>>> {
-        for rule in &self.rules {
-            if let ZoneRule::Template { template, text } = rule {
-                let used = Used { template: template.clone(), text: text.clone(), escape: Escape::None };
-                templates::check_tenants(report, &used, job, tenants, matched);
-            }
-        }
-        self.rules.iter().map(|rule| zones::of_tenants(report, rule, job, tenants, matched)).collect()
-    }
-
-    /// The schedule for one zone of each rule.
-    pub(super) fn spec(&self, zones: &[&Zone]) -> ScheduleSpec {
-        let zone =
-            |position: Option<usize>| position.and_then(|at| zones.get(at)).map_or(Zone::UTC, |zone| (*zone).clone());
-        let of = |part: &Part| match &part.kind {
-            Kind::Cron(expr) => ScheduleSpec::Cron { expr: expr.clone(), zone: zone(part.zone), dst: part.dst },
-            Kind::Delay(interval) => ScheduleSpec::Every { interval: *interval },
-            Kind::Rate(interval) => ScheduleSpec::Rate { interval: *interval },
-            Kind::At(at) => ScheduleSpec::At { at: at.in_zone(&zone(part.zone)), dst: part.dst },
-            Kind::Spread(window) => ScheduleSpec::Spread { window: *window, zone: zone(part.zone) },
-        };
-        let mut schedule = match self.parts.as_slice() {
-            [one] => of(one),
-            parts => ScheduleSpec::Any(parts.iter().map(of).collect()),
-        };
-        let bound = |bound: &Option<Bound>| bound.as_ref().map(|bound| bound.at.in_zone(&zone(bound.zone)));
-        let (start, end) = (bound(&self.start), bound(&self.end));
-        if start.is_some() || end.is_some() {
-            schedule = ScheduleSpec::Within { schedule: Box::new(schedule), start, end };
-        }
-        match self.jitter {
-            Some(jitter) => ScheduleSpec::Jittered { schedule: Box::new(schedule), jitter },
-            None => schedule,
-        }
-    }
-
-    /// Reports what can never be due, now that the zones are known. `spec` is an answer of [`Timing::spec`].
-    pub(super) fn check(&self, report: &mut Report<'_>, spec: &ScheduleSpec) {
-        match spec {
-            ScheduleSpec::Jittered { schedule, .. } => self.check(report, schedule),
-            ScheduleSpec::Within { schedule, start, end } => {
-                let before = report.errors();
-                self.check(report, schedule);
-                if report.errors() == before {
-                    self.check_bounds(report, spec, start.as_ref(), end.as_ref());
-                }
-            }
-            ScheduleSpec::Any(specs) => {
-                specs.iter().zip(&self.parts).for_each(|(spec, part)| check_at(report, spec, part))
-            }
-            _ => self.parts.iter().for_each(|part| check_at(report, spec, part)),
-        }
-    }
-
-    fn check_bounds(&self, report: &mut Report<'_>, spec: &ScheduleSpec, start: Option<&Moment>, end: Option<&Moment>) {
-        let Some(span) = self.end.as_ref().or(self.start.as_ref()).map(|bound| &bound.span) else { return };
-        if let (Some(from), Some(to)) = (start.and_then(Moment::reached), end.and_then(Moment::reached))
-            && to <= from
-        {
-            report.error(span, "`end` is not after `start`", Some(format!("they are {from} and {to}")));
-            return;
-        }
-        // Where a hash decides, what is true of one job need not be of another.
-        if !spec.is_seeded()
-            && let Ok(schedule) = spec.compile(JobKey::from_i64(0))
-            && schedule.next_after(Timestamp::MIN).is_none()
-        {
-            let limits = match (start, end) {
-                (Some(_), Some(_)) => "from `start` up to `end`",
-                (Some(_), None) => "from `start` on",
-                _ => "before `end`",
-            };
-            let help = "`start` belongs to the times that may be due, `end` does not".to_owned();
-            report.error(span, format!("nothing is due {limits}"), Some(help));
-        }
-    }
-}
-
-fn check_at(report: &mut Report<'_>, spec: &ScheduleSpec, part: &Part) {
-    if let ScheduleSpec::At { at: at @ Moment::Civil { at: time, zone }, dst } = spec
-        && at.due(*dst).is_none()
-    {
-        let help = match at.due(DstPolicy::Once) {
-            Some(_) => "with `dst: once` it is due right after the change",
-            None => "write a time that they show",
-        };
-        report.error(&part.span, format!("the clocks of {zone} never show {time}"), Some(help.to_owned()));
     }
 }
