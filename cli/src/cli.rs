@@ -10,7 +10,8 @@ use leasehold_common::id::{JobName, TenantId};
 use leasehold_common::run::{Outcome, RunState};
 
 use crate::commands::{
-    apply, bench, completions, dev, example, jobs, lease, next, runs, status, tenants, trigger, watch,
+    apply, backfill, bench, completions, dev, example, explain, jobs, lease, ledger, next, pause, preview, runs,
+    status, tenants, trigger, watch,
 };
 use crate::failure::Failure;
 
@@ -44,6 +45,7 @@ pub(crate) enum Command {
         file: PathBuf,
     },
     Next(next::NextArgs),
+    Preview(preview::PreviewArgs),
     /// Create the schema of a store, or bring it up to date
     ///
     /// Does nothing if it is up to date. Every other command refuses a store whose schema is missing or
@@ -55,7 +57,12 @@ pub(crate) enum Command {
     Tenants(tenants::TenantsArgs),
     Jobs(jobs::JobsArgs),
     Runs(runs::RunsArgs),
+    Ledger(ledger::LedgerArgs),
+    Explain(explain::ExplainArgs),
     Trigger(trigger::TriggerArgs),
+    Backfill(backfill::BackfillArgs),
+    Pause(pause::PauseArgs),
+    Resume(pause::ResumeArgs),
     Lease(lease::LeaseArgs),
     Bench(bench::BenchArgs),
     Completions(completions::CompletionsArgs),
@@ -144,7 +151,8 @@ pub(crate) struct FilterArgs {
     #[arg(short, long = "job", value_name = "JOB")]
     pub(crate) jobs: Vec<JobName>,
 
-    /// With this outcome: succeeded, failed, dead, overlapped, misfired or cancelled; may be given more than once
+    /// With this outcome: succeeded, failed, dead, overlapped, misfired, cancelled, paused, blacked_out, expired or
+    /// superseded; may be given more than once
     #[arg(long = "outcome", value_name = "OUTCOME", value_parser = outcome)]
     pub(crate) outcomes: Vec<Outcome>,
 }

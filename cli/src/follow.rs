@@ -152,9 +152,10 @@ mod tests {
     use std::sync::Mutex;
 
     use async_trait::async_trait;
-    use leasehold_common::id::{CorrelationId, JobName, TenantId};
+    use jiff::Timestamp;
+    use leasehold_common::id::{CorrelationId, JobKey, JobName, TenantId};
     use leasehold_common::run::{RunStory, RunView};
-    use leasehold_common::store::{Cancelled, StoreResult};
+    use leasehold_common::store::{Cancelled, JobHistory, StoreResult};
 
     use super::*;
 
@@ -182,7 +183,19 @@ mod tests {
         async fn run(&self, _: CorrelationId) -> StoreResult<Option<RunStory>> {
             Ok(None)
         }
-        async fn trigger(&self, _: &TenantId, _: &JobName) -> StoreResult<Option<CorrelationId>> {
+        async fn trigger(&self, _: &TenantId, _: &JobName, _: bool) -> StoreResult<Option<CorrelationId>> {
+            Ok(None)
+        }
+        async fn backfill(&self, _: JobKey, _: &[Timestamp], _: Duration) -> StoreResult<Option<u64>> {
+            Ok(None)
+        }
+        async fn history(
+            &self,
+            _: &TenantId,
+            _: &JobName,
+            _: Timestamp,
+            _: Timestamp,
+        ) -> StoreResult<Option<JobHistory>> {
             Ok(None)
         }
         async fn cancel(&self, _: CorrelationId) -> StoreResult<Cancelled> {

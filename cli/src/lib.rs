@@ -10,6 +10,7 @@
 //! | `commands` | one file for each subcommand |
 //! | `apply` | from a config to a changed catalog, for `apply` and `dev` |
 //! | `follow` | the tail of reports, for `watch` and `dev` |
+//! | `instant` | instants, lengths and rates as people type them |
 //! | `render` | tables, colours, times in words, hostile text made harmless |
 //! | `failure` | exit codes |
 //!
@@ -22,6 +23,7 @@ mod commands;
 mod connect;
 mod failure;
 mod follow;
+mod instant;
 mod out;
 mod render;
 

@@ -150,6 +150,9 @@ fn help_is_a_manual() {
     insta::assert_snapshot!("help-watch", help(&["watch", "--help"]));
     insta::assert_snapshot!("help-next", help(&["next", "--help"]));
     insta::assert_snapshot!("help-runs", help(&["runs", "--help"]));
+    for command in ["ledger", "pause", "backfill"] {
+        insta::assert_snapshot!(format!("help-{command}"), help(&[command, "--help"]));
+    }
 }
 
 #[test]

@@ -27,13 +27,15 @@ jobs:
 const UNKNOWN: &str = "01a1fc96-f56e-8000-9938-183cc1766ad0";
 
 /// The fields that scripts rely on, in order.
-const REPORT: [&str; 16] = [
+const REPORT: [&str; 18] = [
     "seq",
     "correlation_id",
     "tenant",
     "job",
     "cause",
     "scheduled_for",
+    "count",
+    "scheduled_from",
     "attempt",
     "outcome",
     "next_attempt_at",
@@ -164,7 +166,7 @@ fn jobs_are_listed_and_shown() {
     assert_eq!(cut.stdout.lines().count(), 2);
     assert!(cut.stderr.contains("more than these 1"), "{}", cut.stderr);
     let show = place.run(&["jobs", "show", "report", "--tenant", "acme"]).ok().stdout;
-    assert!(show.contains("0 0 0 1 1 * 2098 UTC") && show.contains("next due   2098-01-01T00:00:00.000Z"), "{show}");
+    assert!(show.contains("0 0 0 1 1 * 2098 UTC") && show.contains("next due     2098-01-01T00:00:00.000Z"), "{show}");
     insta::assert_json_snapshot!(shape(&list(&["--job", "report"])));
     assert_eq!(place.run(&["jobs", "show", "report", "--tenant", "globex"]).code, 4);
     assert_eq!(place.run(&["jobs", "--tenant", "acme", "show", "report", "--tenant", "acme"]).code, 2);

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use leasehold_common::definition::ScheduleSpec;
 use leasehold_common::id::JobKey;
-use leasehold_common::schedule::{CronExpr, DstPolicy, Zone};
+use leasehold_common::schedule::{Blackout, CronExpr, DstPolicy, Zone, blacked_out};
 
 /// Each case: expression, zone, policy, and the instant to start from.
 const CASES: &[(&str, &str, DstPolicy, &str)] = &[
@@ -48,6 +48,27 @@ const KINDS: &[&str] = &[
     r#"{"jittered":{"schedule":{"spread":{"window":"22:00-04:00","zone":"America/New_York"}},"jitter":"365d"}}"#,
 ];
 
+/// Blackouts, as they are stored, and the instant to ask about: outside of all, at the begin of a chain, and in a chain
+/// that has no end.
+const BLACKOUTS: &[(&str, &str)] = &[
+    (
+        r#"[{"name":"year-end","once":{"from":"2026-12-24T00:00:00[Europe/Berlin]","to":"2027-01-02T00:00:00[Europe/Berlin]"}},
+            {"name":"nights","daily":{"window":"22:00-04:00","days":["mon","tue"],"zone":"America/New_York"}},
+            {"name":"weekend","daily":{"window":"00:00-24:00","days":["sat","sun"],"zone":"America/New_York"}}]"#,
+        "2026-11-05T12:00:00Z",
+    ),
+    (
+        r#"[{"name":"nights","daily":{"window":"22:00-04:00","zone":"America/New_York"}},
+            {"name":"weekend","daily":{"window":"00:00-24:00","days":["sat","sun"],"zone":"America/New_York"}}]"#,
+        "2026-10-31T02:00:00Z",
+    ),
+    (
+        r#"[{"name":"day","daily":{"window":"06:00-18:00","zone":"America/New_York"}},
+            {"name":"night","daily":{"window":"18:00-06:00","zone":"America/New_York"}}]"#,
+        "2026-11-05T12:00:00Z",
+    ),
+];
+
 /// What no question may take, in nanoseconds.
 const BAR_NS: u128 = 100_000;
 
@@ -69,6 +90,13 @@ fn main() {
         let (mean, max) = measure(|| schedule.next_after(black_box(from)));
         println!("{mean:>10} {max:>10}  {json}");
         assert!(cfg!(debug_assertions) || mean < BAR_NS, "{json} takes more than it may");
+    }
+    for (json, at) in BLACKOUTS {
+        let (blackouts, at): (Vec<Blackout>, Timestamp) = (serde_json::from_str(json).unwrap(), at.parse().unwrap());
+        let (mean, max) = measure(|| blacked_out(&blackouts, black_box(at)).map(|(_, end)| end));
+        let names: Vec<&str> = blackouts.iter().map(|blackout| blackout.name.as_str()).collect();
+        println!("{mean:>10} {max:>10}  blackouts {} at {at}", names.join(", "));
+        assert!(cfg!(debug_assertions) || mean < BAR_NS, "{names:?} take more than they may");
     }
     for text in ["0 0 30 2 *", "* * * * *", "*/7 1-5,8-20/3 L-3,15 JAN-JUN MON#2,FRIL", "0 0 0 29 2 * 2025-9999/4"] {
         let (mean, max) = measure(|| CronExpr::parse(black_box(text)).is_ok());

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -18,6 +17,24 @@ pub struct Desired {
     pub tenants: Vec<Tenant>,
     /// The jobs, each (tenant, name) once; their tenants are in `tenants`.
     pub jobs: Vec<DesiredJob>,
+    /// How fast what was missed is made up for.
+    pub recovery: Recovery,
+}
+
+/// How many items a second become ready that an outage left behind ([`crate::store::LATE`]), so that work that is on
+/// time keeps its share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recovery {
+    /// In total.
+    pub total: u32,
+    /// Of one tenant.
+    pub per_tenant: u32,
+}
+
+impl Default for Recovery {
+    fn default() -> Self {
+        Self { total: 500, per_tenant: 50 }
+    }
 }
 
 /// A job of one tenant.
@@ -42,6 +59,8 @@ pub struct CatalogSnapshot {
     pub tenants: Vec<Tenant>,
     /// All jobs, the removed ones too.
     pub jobs: Vec<StoredJob>,
+    /// The recovery budget.
+    pub recovery: Recovery,
 }
 
 /// A job as the store has it.
@@ -75,7 +94,9 @@ pub struct CatalogPlan {
     /// Jobs that are new, changed or back again.
     pub put_jobs: Vec<PutJob>,
     /// Jobs that go.
-    pub remove_jobs: Vec<JobKey>,
+    pub remove_jobs: Vec<RemoveJob>,
+    /// The recovery budget, if it changes.
+    pub recovery: Option<Recovery>,
     /// The same for people, in order of tenant and job.
     pub changes: Vec<Change>,
     /// How many active jobs there were before.
@@ -97,20 +118,32 @@ pub struct PutJob {
     pub definition: Arc<Definition>,
     /// The id of `definition`.
     pub definition_id: DefinitionId,
-    /// `None`: the schedule stays as it was, with all that is queued. Otherwise what was queued of the old schedule
-    /// and has not started is purged, and this is the next due time.
-    pub reschedule: Option<FirstDue>,
+    /// What it was before, as far as that is known and it was active.
+    pub previous: Option<Arc<Definition>>,
+    /// `false`: its due times stay as they were, with all that is queued. Otherwise what was queued of the old schedule
+    /// and has not started is purged, and [`PutJob::first_due`] is next.
+    pub reschedule: bool,
 }
 
-/// When a job with a new schedule is first due.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FirstDue {
-    /// At this instant.
-    At(Timestamp),
-    /// So long after the plan is written. If a run of the same job still holds the interval, its completion decides.
-    After(Duration),
-    /// Never: the schedule has no instant left.
-    Never,
+impl PutJob {
+    /// When it is first due if it is written now. Whatever is asked of a schedule was checked by [`plan`].
+    #[must_use]
+    pub fn first_due(&self, now: Timestamp) -> Option<Timestamp> {
+        let schedule = self.definition.schedule.compile(self.key).ok()?;
+        match schedule.interval() {
+            Some(interval) => now.checked_add(stable_spread(self.key.bits(), interval)).ok(),
+            None => schedule.next_after(now),
+        }
+    }
+}
+
+/// A job that goes.
+#[derive(Clone, Debug)]
+pub struct RemoveJob {
+    /// Its key.
+    pub key: JobKey,
+    /// What it was, as far as that is known.
+    pub previous: Option<Arc<Definition>>,
 }
 
 /// One line of a plan.
@@ -149,7 +182,7 @@ impl CatalogPlan {
     /// Whether there is nothing to do.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.changes.is_empty()
+        self.changes.is_empty() && self.recovery.is_none()
     }
 
     /// The share of the jobs there were that this plan removes, 0.0 to 1.0.
@@ -187,6 +220,7 @@ pub fn plan(
     let mut plan = CatalogPlan {
         revision: stored.revision,
         jobs_before: stored.jobs.iter().filter(|job| job.active).count(),
+        recovery: (desired.recovery != stored.recovery).then_some(desired.recovery),
         ..CatalogPlan::default()
     };
     plan_tenants(desired, stored, &mut plan);
@@ -208,19 +242,15 @@ pub fn plan(
             }
         }
         let key = before.map_or_else(|| new_key(job, &mut keys), |before| before.key);
-        let same_schedule = before.is_some_and(|before| {
-            before.active
-                && stored_definition(before.definition).is_some_and(|old| old.schedule == job.definition.schedule)
-        });
-        let reschedule = if same_schedule {
-            None
-        } else {
-            Some(first_due(key, &job.definition, stored.now).map_err(|source| PlanError {
+        let previous = before.filter(|before| before.active).and_then(|before| stored_definition(before.definition));
+        let reschedule = !previous.as_ref().is_some_and(|old| old.same_due_times(&job.definition));
+        if reschedule {
+            job.definition.schedule.compile(key).map_err(|source| PlanError {
                 tenant: job.tenant.clone(),
                 job: job.name.clone(),
                 source,
-            })?)
-        };
+            })?;
+        }
         definitions.entry(id).or_insert_with(|| Arc::clone(&job.definition));
         plan.changes.push(Change {
             kind: if before.is_some_and(|before| before.active) { ChangeKind::Change } else { ChangeKind::Add },
@@ -234,12 +264,13 @@ pub fn plan(
             version: before.map_or(1, |before| before.version + 1),
             definition: Arc::clone(&job.definition),
             definition_id: id,
+            previous,
             reschedule,
         });
     }
 
     for job in stored.jobs.iter().filter(|job| job.active && !kept.contains(&job.key)) {
-        plan.remove_jobs.push(job.key);
+        plan.remove_jobs.push(RemoveJob { key: job.key, previous: stored_definition(job.definition) });
         plan.changes.push(Change { kind: ChangeKind::Remove, tenant: job.tenant.clone(), job: Some(job.name.clone()) });
     }
     plan.definitions = definitions.into_iter().collect();
@@ -275,12 +306,4 @@ fn new_key(job: &DesiredJob, taken: &mut HashSet<JobKey>) -> JobKey {
         }
         salt += 1;
     }
-}
-
-fn first_due(key: JobKey, definition: &Definition, now: Timestamp) -> Result<FirstDue, ScheduleError> {
-    let schedule = definition.schedule.compile(key)?;
-    Ok(match schedule.interval() {
-        Some(interval) => FirstDue::After(stable_spread(key.bits(), interval)),
-        None => schedule.next_after(now).map_or(FirstDue::Never, FirstDue::At),
-    })
 }

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::str::FromStr;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::id::{JobKey, QueueName, TenantId};
 use crate::retry::RetryPolicy;
-use crate::schedule::{CronError, CronExpr, DstPolicy, Moment, Schedule, Window, Zone, ZoneError};
+use crate::schedule::{Blackout, CronError, CronExpr, DstPolicy, Moment, Schedule, Window, Zone, ZoneError};
 
 /// A tenant with the attributes that selectors and templates see.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,11 +81,83 @@ pub struct Definition {
     pub queue: QueueName,
     /// Items of a smaller number are claimed first.
     pub priority: i16,
+    /// How many items of a job with overlap `buffer_all` wait for each other.
+    #[serde(default = "default_buffer", skip_serializing_if = "is_default_buffer")]
+    pub buffer: u32,
+    /// What becomes of due times that passed while nobody could run them.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub catch_up: CatchUp,
+    /// How long running it makes sense.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Expiry>,
+    /// When it does not run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blackouts: Vec<Blackout>,
+    /// What becomes of due times in a blackout.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub on_blackout: OnBlackout,
+    /// After so many dead runs in a row it pauses itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pause_after: Option<u32>,
+}
+
+fn default_buffer() -> u32 {
+    Definition::DEFAULT_BUFFER
+}
+
+fn is_default_buffer(buffer: &u32) -> bool {
+    *buffer == Definition::DEFAULT_BUFFER
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 impl Definition {
     /// The time limit of an attempt when config names none.
     pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(300);
+
+    /// How many items wait under `buffer_all` when config names no number.
+    pub const DEFAULT_BUFFER: u32 = 100;
+
+    /// A job with the defaults of config.
+    #[must_use]
+    pub fn new(schedule: ScheduleSpec, handler: HandlerSpec) -> Self {
+        Self {
+            schedule,
+            handler,
+            payload: None,
+            timeout: Self::DEFAULT_TIMEOUT,
+            retry: RetryPolicy::default(),
+            overlap: Overlap::default(),
+            queue: QueueName::default(),
+            priority: 0,
+            buffer: Self::DEFAULT_BUFFER,
+            catch_up: CatchUp::default(),
+            expires: None,
+            blackouts: Vec::new(),
+            on_blackout: OnBlackout::default(),
+            pause_after: None,
+        }
+    }
+
+    /// The part that decides when it runs.
+    #[must_use]
+    pub fn timing(&self) -> TimingSpec {
+        TimingSpec {
+            schedule: self.schedule.clone(),
+            catch_up: self.catch_up,
+            expires: self.expires,
+            blackouts: self.blackouts.clone(),
+            on_blackout: self.on_blackout,
+        }
+    }
+
+    /// Whether both are due at the same times, so that what is queued of one holds for the other.
+    #[must_use]
+    pub fn same_due_times(&self, other: &Self) -> bool {
+        self.schedule == other.schedule && self.blackouts == other.blackouts && self.on_blackout == other.on_blackout
+    }
 
     /// The text that is stored and hashed. Maps are sorted, so equal definitions give equal texts.
     #[must_use]
@@ -101,6 +173,141 @@ impl Definition {
         let mut head = [0; 16];
         head.copy_from_slice(&hash[..16]);
         DefinitionId(uuid::Builder::from_custom_bytes(head).into_uuid())
+    }
+}
+
+/// What becomes of due times that passed while nobody could run them, be it that no leader or that no executor was there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CatchUp {
+    /// The latest runs, the ones before it do not.
+    #[default]
+    Last,
+    /// One that could not start within `grace` does not run.
+    Skip {
+        /// How late it may start.
+        #[serde(with = "crate::duration::text")]
+        grace: Duration,
+    },
+    /// All run, one after the other, but those that are older than `within`.
+    All {
+        /// How late one may start.
+        #[serde(with = "crate::duration::text")]
+        within: Duration,
+    },
+}
+
+impl CatchUp {
+    /// `grace` when config names none.
+    pub const DEFAULT_GRACE: Duration = Duration::from_secs(60);
+    /// `within` when config names none.
+    pub const DEFAULT_WITHIN: Duration = Duration::from_secs(24 * 3600);
+
+    /// The number in the store.
+    #[must_use]
+    pub fn code(self) -> i16 {
+        match self {
+            Self::Last => 0,
+            Self::Skip { .. } => 1,
+            Self::All { .. } => 2,
+        }
+    }
+
+    /// How late a run may start, if that is limited.
+    #[must_use]
+    pub fn limit(self) -> Option<Duration> {
+        match self {
+            Self::Last => None,
+            Self::Skip { grace } => Some(grace),
+            Self::All { within } => Some(within),
+        }
+    }
+}
+
+/// How long after its due time running a job makes sense.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Expiry {
+    /// So long.
+    After(#[serde(with = "crate::duration::text")] Duration),
+    /// Until the next due time.
+    Next,
+}
+
+/// What becomes of due times in a blackout.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnBlackout {
+    /// They do not run.
+    #[default]
+    Skip,
+    /// The last of them runs when the blackout ends.
+    Defer,
+}
+
+/// The part of a definition that decides when it runs. Reads the same JSON as [`Definition`] and passes over the rest,
+/// so that a handler which only newer versions know does not keep a leader from planning.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct TimingSpec {
+    /// When it is due.
+    pub schedule: ScheduleSpec,
+    /// What becomes of due times that were missed.
+    #[serde(default)]
+    pub catch_up: CatchUp,
+    /// How long running it makes sense.
+    #[serde(default)]
+    pub expires: Option<Expiry>,
+    /// When it does not run.
+    #[serde(default)]
+    pub blackouts: Vec<Blackout>,
+    /// What becomes of due times then.
+    #[serde(default)]
+    pub on_blackout: OnBlackout,
+}
+
+impl TimingSpec {
+    /// Makes it ready for [`crate::plan`].
+    pub fn compile(&self, job: JobKey) -> Result<Timing, ScheduleError> {
+        Ok(Timing {
+            schedule: self.schedule.compile(job)?,
+            per_second: self.schedule.per_second(),
+            catch_up: self.catch_up,
+            expires: self.expires,
+            blackouts: self.blackouts.clone(),
+            on_blackout: self.on_blackout,
+        })
+    }
+}
+
+/// A [`TimingSpec`] that is ready to be asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// When it is due.
+    pub schedule: Schedule,
+    /// How many jobs of one definition start a second at most.
+    pub per_second: Option<NonZeroU32>,
+    /// What becomes of due times that were missed.
+    pub catch_up: CatchUp,
+    /// How long running it makes sense.
+    pub expires: Option<Expiry>,
+    /// When it does not run.
+    pub blackouts: Vec<Blackout>,
+    /// What becomes of due times then.
+    pub on_blackout: OnBlackout,
+}
+
+impl Timing {
+    /// Nothing but a schedule.
+    #[must_use]
+    pub fn of(schedule: Schedule) -> Self {
+        Self {
+            schedule,
+            per_second: None,
+            catch_up: CatchUp::default(),
+            expires: None,
+            blackouts: Vec::new(),
+            on_blackout: OnBlackout::default(),
+        }
     }
 }
 
@@ -144,6 +351,9 @@ pub enum ScheduleSpec {
         window: Window,
         /// The IANA zone that it is read in.
         zone: Zone,
+        /// How many jobs of this definition start a second at most; the leader keeps it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        per_second: Option<NonZeroU32>,
     },
     /// Whenever any of several is due.
     Any(Vec<ScheduleSpec>),
@@ -157,6 +367,9 @@ pub enum ScheduleSpec {
         /// The first time after them.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         end: Option<Moment>,
+        /// How many runs there are at most; the store counts them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        max_runs: Option<u32>,
     },
     /// A schedule with a small delay of each due time, which is a hash of the job and the time.
     Jittered {
@@ -195,12 +408,13 @@ impl ScheduleSpec {
             Self::Every { interval } => Schedule::Every { interval: *interval },
             Self::Rate { interval } => Schedule::rate(*interval, key),
             Self::At { at, dst } => Schedule::At { due: at.due(*dst) },
-            Self::Spread { window, zone } => Schedule::Spread { window: *window, zone: zone.clone(), key },
+            Self::Spread { window, zone, .. } => Schedule::Spread { window: *window, zone: zone.clone(), key },
             Self::Any(specs) => {
                 Schedule::Any(specs.iter().map(|spec| spec.compile_part(job)).collect::<Result<_, _>>()?)
             }
-            Self::Within { schedule, start, end } => Schedule::Within {
-                schedule: Box::new(schedule.compile_part(job)?),
+            // The outermost part may be a fixed delay: the planner keeps its limits.
+            Self::Within { schedule, start, end, .. } => Schedule::Within {
+                schedule: Box::new(schedule.compile(job)?),
                 start: start.as_ref().and_then(Moment::reached),
                 end: end.as_ref().and_then(Moment::reached),
             },
@@ -211,10 +425,7 @@ impl ScheduleSpec {
     }
 
     fn compile_part(&self, job: JobKey) -> Result<Schedule, ScheduleError> {
-        match self {
-            Self::Every { .. } => Err(ScheduleError::Delay),
-            _ => self.compile(job),
-        }
+        if self.interval().is_some() { Err(ScheduleError::Delay) } else { self.compile(job) }
     }
 
     /// Whether it means another schedule for each job, so that jobs which share a definition cannot share what it
@@ -235,6 +446,26 @@ impl ScheduleSpec {
     pub fn interval(&self) -> Option<Duration> {
         match self {
             Self::Every { interval } => Some(*interval),
+            Self::Within { schedule, .. } => schedule.interval(),
+            _ => None,
+        }
+    }
+
+    /// How many jobs that share it start a second at most.
+    #[must_use]
+    pub fn per_second(&self) -> Option<NonZeroU32> {
+        match self {
+            Self::Spread { per_second, .. } => *per_second,
+            Self::Within { schedule, .. } | Self::Jittered { schedule, .. } => schedule.per_second(),
+            _ => None,
+        }
+    }
+
+    /// How many runs there are at most.
+    #[must_use]
+    pub fn max_runs(&self) -> Option<u32> {
+        match self {
+            Self::Within { max_runs, .. } => *max_runs,
             _ => None,
         }
     }
@@ -289,6 +520,12 @@ pub enum Overlap {
     Skip,
     /// It runs beside the other.
     Allow,
+    /// It waits for the other, unless one waits already.
+    BufferOne,
+    /// It waits for the other, unless [`Definition::buffer`] items wait already.
+    BufferAll,
+    /// It waits for the other, which is cancelled, and takes the place of one that waits already.
+    CancelPrevious,
 }
 
 impl Overlap {
@@ -298,17 +535,21 @@ impl Overlap {
         match self {
             Self::Skip => 0,
             Self::Allow => 1,
+            Self::BufferOne => 2,
+            Self::BufferAll => 3,
+            Self::CancelPrevious => 4,
         }
     }
-}
 
-impl FromStr for Overlap {
-    type Err = ();
-    fn from_str(text: &str) -> Result<Self, ()> {
-        match text {
-            "skip" => Ok(Self::Skip),
-            "allow" => Ok(Self::Allow),
-            _ => Err(()),
+    /// The word in config.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Skip => "skip",
+            Self::Allow => "allow",
+            Self::BufferOne => "buffer_one",
+            Self::BufferAll => "buffer_all",
+            Self::CancelPrevious => "cancel_previous",
         }
     }
 }

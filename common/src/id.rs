@@ -6,7 +6,7 @@
 //! ```text
 //!  48 bits  due time, milliseconds since 1970     (time-ordered: good for indexes)
 //!   4 bits  version = 8
-//!  12 bits  kind: 0 = scheduled, 1..=4095 = every other cause
+//!  12 bits  kind: 0 = scheduled, 4095 = backfill, 1..=4094 = every other cause
 //!   2 bits  variant
 //!  62 bits  job key
 //! ```
@@ -205,10 +205,13 @@ impl RunKind {
     /// The one scheduled run of a due time.
     pub const SCHEDULED: Self = Self(0);
 
-    /// A kind for a run that no schedule asked for: any number is folded into 1..=4095.
+    /// The one backfill of a due time: a second one for the same due time is the same run.
+    pub const BACKFILL: Self = Self(4095);
+
+    /// A kind for a run that no schedule and no backfill asked for: any number is folded into 1..=4094.
     #[must_use]
     pub fn unscheduled(number: u16) -> Self {
-        Self(number % 4095 + 1)
+        Self(number % 4094 + 1)
     }
 
     /// Whether this is the scheduled run of its due time.
@@ -296,9 +299,13 @@ mod tests {
     #[test]
     fn a_correlation_id_gives_back_what_it_was_made_of() {
         let due: Timestamp = "2026-11-21T02:00:00.123Z".parse().unwrap();
-        for kind in
-            [RunKind::SCHEDULED, RunKind::unscheduled(0), RunKind::unscheduled(4094), RunKind::unscheduled(u16::MAX)]
-        {
+        for kind in [
+            RunKind::SCHEDULED,
+            RunKind::BACKFILL,
+            RunKind::unscheduled(0),
+            RunKind::unscheduled(4094),
+            RunKind::unscheduled(u16::MAX),
+        ] {
             let id = CorrelationId::new(due, kind, key());
             assert_eq!((id.due(), id.kind(), id.job()), (due, kind, key()));
             assert_eq!(id.as_uuid().get_version_num(), 8);
@@ -324,9 +331,10 @@ mod tests {
     }
 
     #[test]
-    fn an_unscheduled_kind_is_never_the_scheduled_one() {
+    fn an_unscheduled_kind_is_neither_the_scheduled_one_nor_the_backfill() {
         for n in 0..=u16::MAX {
-            assert!(!RunKind::unscheduled(n).is_scheduled());
+            let kind = RunKind::unscheduled(n);
+            assert!(!kind.is_scheduled() && kind != RunKind::BACKFILL);
         }
     }
 

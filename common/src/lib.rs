@@ -11,6 +11,7 @@ pub mod definition;
 pub mod duration;
 pub mod id;
 pub mod lease;
+pub mod ledger;
 pub mod plan;
 pub mod retry;
 pub mod run;

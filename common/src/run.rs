@@ -75,6 +75,8 @@ words! {
         Schedule = 0 "schedule",
         /// Somebody asked for it now.
         Trigger = 1 "trigger",
+        /// Somebody asked for a due time of the past.
+        Backfill = 2 "backfill",
     }
 }
 
@@ -89,10 +91,18 @@ words! {
         Dead = 2 "dead",
         /// Not started: a run of the same job was still running.
         Overlapped = 3 "overlapped",
-        /// Not started: a later due time had come before anybody could run this one.
+        /// Not started: nobody could run it in time, and the job's catch-up policy gave it up.
         Misfired = 4 "misfired",
-        /// Ended on request, or because its job was changed or removed before it started.
+        /// Ended on request, or because its job was removed before it started.
         Cancelled = 5 "cancelled",
+        /// Not started: the job was paused.
+        Paused = 6 "paused",
+        /// Not started: it fell into a blackout.
+        BlackedOut = 7 "blacked_out",
+        /// Not started (again): its time to live was over.
+        Expired = 8 "expired",
+        /// Not started: the job's schedule was changed, or a later run took its place in line.
+        Superseded = 9 "superseded",
     }
 }
 
@@ -133,9 +143,14 @@ pub struct Report {
     pub job: JobName,
     /// Why the run exists.
     pub cause: Cause,
-    /// The nominal instant: the due time, or the moment of the trigger.
+    /// The nominal instant: the due time, or the moment of the trigger. Of several due times the last.
     #[serde(serialize_with = "rfc3339")]
     pub scheduled_for: Timestamp,
+    /// For how many due times this report stands: more than one if they did not run for one reason.
+    pub count: u32,
+    /// The first of several due times.
+    #[serde(serialize_with = "rfc3339_opt")]
+    pub scheduled_from: Option<Timestamp>,
     /// The number of the attempt; 0 if the run never started.
     pub attempt: u32,
     /// How it ended.

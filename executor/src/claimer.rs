@@ -140,7 +140,7 @@ impl Claimer {
         let claimed = self.store.claim(&self.request).await.inspect_err(|_| count_error("claim"))?;
         histogram!(metric::CLAIM).record(timer.elapsed());
         counter!(metric::CLAIMED).increment(claimed.items.len() as u64);
-        counter!(metric::DISMISSED).increment(claimed.dismissed);
+        metric::dismissed(&claimed);
         self.more = claimed.items.len() >= free || claimed.dismissed > 0;
         let count = claimed.items.len();
         if count > 0 {

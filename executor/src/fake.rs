@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use leasehold_common::catalog::{CatalogPlan, CatalogSnapshot};
-use leasehold_common::definition::{Definition, DefinitionId, HandlerSpec, Overlap, ScheduleSpec, Tenant};
-use leasehold_common::id::{CorrelationId, JobName, QueueName, TenantId};
+use leasehold_common::definition::{Definition, DefinitionId, HandlerSpec, ScheduleSpec, Tenant};
+use leasehold_common::id::{CorrelationId, JobKey, JobName, TenantId};
 use leasehold_common::lease::{Acquired, Candidate, LeaseKind, Renewal, Term};
 use leasehold_common::retry::{Backoff, RetryPolicy};
 use leasehold_common::run::{Cause, Report, RunStory, RunView};
@@ -146,14 +147,9 @@ pub(crate) fn tenant() -> Tenant {
 
 pub(crate) fn definition(handler: HandlerSpec, timeout: Duration, attempts: u32) -> Definition {
     Definition {
-        schedule: ScheduleSpec::Every { interval: Duration::from_secs(60) },
-        handler,
-        payload: None,
         timeout,
         retry: RetryPolicy { attempts, backoff: Backoff::default() },
-        overlap: Overlap::Skip,
-        queue: QueueName::default(),
-        priority: 0,
+        ..Definition::new(ScheduleSpec::Every { interval: Duration::from_secs(60) }, handler)
     }
 }
 
@@ -186,7 +182,7 @@ impl Queue for Fake {
             state.claims.insert(claim, items.iter().map(|run| (run.id, run.attempt)).collect());
         }
         let dismissed = std::mem::take(&mut state.dismiss);
-        Ok(Claimed { claim, items, dismissed })
+        Ok(Claimed { claim, items, dismissed, ended: Vec::new() })
     }
 
     async fn extend(&self, _executor: Uuid, claims: &[ClaimId], _ttl: Duration) -> StoreResult<Extended> {
@@ -243,7 +239,7 @@ impl Queue for Fake {
 
 #[async_trait]
 impl Schedules for Fake {
-    async fn due(&self, _: Duration, _: u32) -> StoreResult<DueBatch> {
+    async fn due(&self, _: DueSet, _: Duration, _: u32) -> StoreResult<DueBatch> {
         not_an_executors_call!()
     }
     async fn dispatch(&self, _: &Term, _: &[Launch]) -> StoreResult<Dispatched> {
@@ -252,6 +248,9 @@ impl Schedules for Fake {
     async fn definitions(&self, ids: &[DefinitionId]) -> StoreResult<Vec<(DefinitionId, String)>> {
         let state = self.begin("definitions")?;
         Ok(ids.iter().filter_map(|id| Some((*id, state.definitions.get(id)?.clone()))).collect())
+    }
+    async fn sweep(&self, _: &Term, _: u32) -> StoreResult<Swept> {
+        not_an_executors_call!()
     }
     async fn rescue(&self, _: &Term, _: u32) -> StoreResult<Rescued> {
         not_an_executors_call!()
@@ -288,7 +287,13 @@ impl Runs for Fake {
     async fn run(&self, _: CorrelationId) -> StoreResult<Option<RunStory>> {
         not_an_executors_call!()
     }
-    async fn trigger(&self, _: &TenantId, _: &JobName) -> StoreResult<Option<CorrelationId>> {
+    async fn trigger(&self, _: &TenantId, _: &JobName, _: bool) -> StoreResult<Option<CorrelationId>> {
+        not_an_executors_call!()
+    }
+    async fn backfill(&self, _: JobKey, _: &[Timestamp], _: Duration) -> StoreResult<Option<u64>> {
+        not_an_executors_call!()
+    }
+    async fn history(&self, _: &TenantId, _: &JobName, _: Timestamp, _: Timestamp) -> StoreResult<Option<JobHistory>> {
         not_an_executors_call!()
     }
     async fn cancel(&self, _: CorrelationId) -> StoreResult<Cancelled> {
@@ -308,6 +313,12 @@ impl Catalog for Fake {
         not_an_executors_call!()
     }
     async fn jobs(&self, _: Option<&TenantId>, _: Option<&JobName>, _: u32) -> StoreResult<Vec<JobView>> {
+        not_an_executors_call!()
+    }
+    async fn pause(&self, _: &[JobKey], _: &str, _: Option<Timestamp>) -> StoreResult<u64> {
+        not_an_executors_call!()
+    }
+    async fn resume(&self, _: &[JobKey]) -> StoreResult<u64> {
         not_an_executors_call!()
     }
     async fn job_versions(&self, _: &TenantId, _: &JobName) -> StoreResult<Vec<JobVersion>> {

@@ -2,6 +2,7 @@
 //!
 //! Never labelled by tenant or job: there may be a million of those.
 
+use leasehold_common::store::Claimed;
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram};
 
 pub(crate) const RUNS: &str = "leasehold_runs_total";
@@ -19,6 +20,10 @@ pub(crate) const STALE: &str = "leasehold_stale_reports_total";
 pub(crate) const LOST: &str = "leasehold_lost_claims_total";
 pub(crate) const STORE_ERRORS: &str = "leasehold_executor_store_errors_total";
 
+/// What becomes of items that leave the line without a run; `waits` for a run of their job.
+const DISMISSALS: [&str; 8] =
+    ["dead", "overlapped", "misfired", "cancelled", "paused", "expired", "superseded", "waits"];
+
 /// The store calls whose failures are counted.
 const CALLS: [&str; 5] = ["activate", "claim", "definitions", "extend", "settle"];
 
@@ -28,7 +33,10 @@ pub(crate) fn describe() {
     for outcome in ["succeeded", "failed", "dead", "cancelled", "released"] {
         counter!(RUNS, "outcome" => outcome).increment(0);
     }
-    for name in [CLAIMED, DISMISSED, ACTIVATED, STALE, LOST] {
+    for outcome in DISMISSALS {
+        counter!(DISMISSED, "outcome" => outcome).increment(0);
+    }
+    for name in [CLAIMED, ACTIVATED, STALE, LOST] {
         counter!(name).increment(0);
     }
     for call in CALLS {
@@ -43,9 +51,17 @@ pub(crate) fn describe() {
     describe_gauge!(BUSY, "How many it runs now");
     describe_gauge!(UNSETTLED, "Reports that wait to be recorded");
     describe_counter!(CLAIMED, "Runs claimed");
-    describe_counter!(DISMISSED, "Items that ended at a claim without a run");
+    describe_counter!(DISMISSED, "Items that left the line at a claim without a run, by outcome");
     describe_counter!(ACTIVATED, "Items made ready");
     describe_counter!(STALE, "Reports that came too late: the run was no longer this executor's");
     describe_counter!(LOST, "Claims that were lost while runs were under way");
     describe_counter!(STORE_ERRORS, "Store calls that failed, by call");
+}
+
+/// Counts the items that a claim took out of the line without a run.
+pub(crate) fn dismissed(claimed: &Claimed) {
+    for outcome in &claimed.ended {
+        counter!(DISMISSED, "outcome" => outcome.as_str()).increment(1);
+    }
+    counter!(DISMISSED, "outcome" => "waits").increment(claimed.dismissed.saturating_sub(claimed.ended.len() as u64));
 }

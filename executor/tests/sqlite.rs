@@ -213,7 +213,7 @@ async fn a_second_process_on_the_same_store_is_found_by_polling() {
     let running = fixture.start(poll, |executor| executor.handler("hello", hello));
     // Another connection to the same file hints at nobody here.
     let other = open(fixture.folder.path()).await;
-    let id = other.trigger(&common::acme(), &job("greet")).await.unwrap().unwrap();
+    let id = other.trigger(&common::acme(), &job("greet"), false).await.unwrap().unwrap();
     let asked = Instant::now();
     assert_eq!(fixture.story(id).await[0].outcome, Outcome::Succeeded);
     assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());

@@ -13,6 +13,7 @@ use crate::options::SchedulerOptions;
 use crate::pruner::Pruner;
 use crate::rescuer::Rescuer;
 use crate::service::drive;
+use crate::sweeper::Sweeper;
 use crate::term::{End, LeaderTerm};
 
 pub(crate) struct LeaderDuties {
@@ -41,6 +42,8 @@ impl LeaderDuties {
         services.spawn(drive(dispatcher, Duration::ZERO, term.clone()));
         let rescuer = Rescuer::new(Arc::clone(&self.store));
         services.spawn(drive(rescuer, Duration::ZERO, term.clone()));
+        let sweeper = Sweeper::new(Arc::clone(&self.store));
+        services.spawn(drive(sweeper, Duration::ZERO, term.clone()));
         let pruner = Pruner::new(Arc::clone(&self.store), self.options.keep);
         services.spawn(drive(pruner, Pruner::first_pause(), term.clone()));
         services
@@ -62,6 +65,7 @@ mod tests {
         let store = FakeSchedules::new();
         store.old.store(1, Ordering::SeqCst);
         store.lost.store(1, Ordering::SeqCst);
+        store.overdue.store(1, Ordering::SeqCst);
         let definition = store.define_cron(1, "* * * * *");
         store.add(1, definition, store.now());
         let duties = LeaderDuties { store: store.clone(), options: SchedulerOptions::default() };
@@ -71,8 +75,8 @@ mod tests {
             async move { duties.run(term).await }
         });
         until("all have worked", || {
-            let left = store.old.load(Ordering::SeqCst) + store.lost.load(Ordering::SeqCst);
-            left == 0 && !store.queued().is_empty()
+            let left = [&store.old, &store.lost, &store.overdue].map(|left| left.load(Ordering::SeqCst));
+            left == [0; 3] && !store.queued().is_empty()
         })
         .await;
         sleep(Duration::from_secs(10)).await;

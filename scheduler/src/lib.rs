@@ -1,16 +1,17 @@
 //! The scheduler: elects one leader among its replicas, and does the leader's work.
 //!
-//! Owns who leads and for how long ([`LeaderTerm`]), the fan-out of due work, the rescue of runs whose executor is gone
-//! and the pruning of old reports. Must not know how a run is executed, how the store keeps anything, or how config
+//! Owns who leads and for how long ([`LeaderTerm`]), the fan-out of due work, the rescue of runs whose executor is gone,
+//! the end of items that nobody ran in time, and the pruning of old reports. Must not know how a run is executed, how the store keeps anything, or how config
 //! becomes a catalog: the catalog in the store is all it reads.
 //!
-//! Replicas are alike. Each one alternates between follower and leader (see `elector`); while it leads, three services
+//! Replicas are alike. Each one alternates between follower and leader (see `elector`); while it leads, four services
 //! run, each of them a `tick` that can be called alone and a loop that only waits between two ticks:
 //!
 //! | service | does | how often |
 //! |---|---|---|
 //! | `dispatcher` | puts what is due within the look-ahead into the queue | 0.7 s |
 //! | `rescuer` | takes back the runs of executors that are gone | 1 s |
+//! | `sweeper` | ends items that nobody ran in time | 1 s |
 //! | `pruner` | deletes reports past their age | 1 min |
 //!
 //! Invariants: a service asks [`LeaderTerm::trusted`] before each write (I4), and the store checks the term within each
@@ -30,9 +31,11 @@ mod rescuer;
 mod scheduler;
 mod service;
 mod store_watch;
+mod sweeper;
 mod term;
 #[cfg(test)]
 mod testing;
+mod zone_data;
 
 pub use options::SchedulerOptions;
 pub use scheduler::Scheduler;

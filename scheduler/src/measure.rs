@@ -4,12 +4,16 @@
 
 use std::time::Duration;
 
+use leasehold_common::store::Fanned;
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
 use crate::term::End;
 
 /// The services that write under a term, as in the label `service`.
-const SERVICES: [&str; 3] = ["dispatcher", "rescuer", "pruner"];
+const SERVICES: [&str; 4] = ["dispatcher", "rescuer", "sweeper", "pruner"];
+
+/// What becomes of due times before any executor has them, as in the label `outcome`.
+const OUTCOMES: [&str; 5] = ["queued", "misfired", "paused", "blacked_out", "expired"];
 
 /// Says what the metrics mean, and begins them.
 pub(crate) fn begin() {
@@ -19,10 +23,12 @@ pub(crate) fn begin() {
     gauge!("leasehold_unplannable_jobs").set(0.0);
     counter!("leasehold_elections_total").increment(0);
     counter!("leasehold_dispatched_items_total").increment(0);
-    counter!("leasehold_misfired_total").increment(0);
     counter!("leasehold_pruned_reports_total").increment(0);
     for reason in [End::Lost, End::Untrusted, End::StaleTerm, End::Failed] {
         counter!("leasehold_lease_lost_total", "reason" => reason.as_str()).increment(0);
+    }
+    for outcome in OUTCOMES {
+        due_times(outcome, 0);
     }
     for service in SERVICES {
         counter!("leasehold_stale_term_total", "service" => service).increment(0);
@@ -41,7 +47,7 @@ fn describe() {
     describe_counter!("leasehold_stale_term_total", "Writes refused because their term was over, by service.");
     describe_histogram!("leasehold_lease_renew_seconds", "Time from a renewal of the lease to its answer.");
     describe_counter!("leasehold_dispatched_items_total", "Runs put into the queue.");
-    describe_counter!("leasehold_misfired_total", "Due times recorded as misfired by the leader.");
+    describe_counter!("leasehold_due_times_total", "Due times that the leader dealt with, by outcome.");
     describe_histogram!("leasehold_dispatch_seconds", "Time of one dispatch transaction.");
     describe_gauge!("leasehold_dispatch_lag_seconds", "How far past its due time the oldest undispatched job is.");
     describe_gauge!("leasehold_unplannable_jobs", "Jobs that are due and whose definition cannot be read.");
@@ -78,10 +84,22 @@ pub(crate) fn service_error(service: &'static str) {
     counter!("leasehold_service_errors_total", "service" => service).increment(1);
 }
 
-pub(crate) fn dispatched(items: u64, misfired: u64, took: Duration) {
-    counter!("leasehold_dispatched_items_total").increment(items);
-    counter!("leasehold_misfired_total").increment(misfired);
+pub(crate) fn dispatched(fanned: &Fanned, took: Duration) {
+    counter!("leasehold_dispatched_items_total").increment(fanned.items);
+    due_times("queued", fanned.items);
+    due_times("misfired", fanned.misfired);
+    due_times("paused", fanned.paused);
+    due_times("blacked_out", fanned.blacked_out);
     histogram!("leasehold_dispatch_seconds").record(took);
+}
+
+pub(crate) fn swept(misfired: u64, expired: u64) {
+    due_times("misfired", misfired);
+    due_times("expired", expired);
+}
+
+fn due_times(outcome: &'static str, count: u64) {
+    counter!("leasehold_due_times_total", "outcome" => outcome).increment(count);
 }
 
 pub(crate) fn backlog(lag: Duration, unplannable: usize) {

@@ -14,6 +14,7 @@ use crate::elector::{Elector, Mood};
 use crate::measure;
 use crate::options::SchedulerOptions;
 use crate::store_watch;
+use crate::zone_data;
 
 /// A scheduler replica.
 pub struct Scheduler {
@@ -51,6 +52,7 @@ impl Scheduler {
     /// Follows and leads until `shutdown`; then finishes what is being written, gives the lease back and returns.
     pub async fn run(self, shutdown: CancellationToken) {
         measure::begin();
+        zone_data::tell();
         let candidate = &self.elector.candidate;
         tracing::info!(holder = %candidate.holder, lease = %candidate.kind, "contending for the lease");
         let watch = store_watch::watch(self.store, self.watched, shutdown.clone());

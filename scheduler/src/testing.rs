@@ -13,8 +13,10 @@ use leasehold_common::clock::BootClock;
 use leasehold_common::definition::DefinitionId;
 use leasehold_common::id::JobKey;
 use leasehold_common::lease::{Acquired, Candidate, LeaseKind, LeaseTiming, Renewal, Term, TrustWindow};
+use leasehold_common::run::Outcome;
 use leasehold_common::store::{
-    Dispatched, DueBatch, DueJob, ErrorKind, Launch, Lease, Pruned, Rescued, Schedules, StoreError, StoreResult,
+    Dispatched, DueBatch, DueJob, DueSet, ErrorKind, Fanned, LATE, Launch, Lease, Pause, Pruned, Rescued, Schedules,
+    Skipped, StoreError, StoreResult, Swept,
 };
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use uuid::Uuid;
@@ -229,6 +231,12 @@ pub(crate) struct FakeSchedules {
     pub(crate) fetches: AtomicU32,
     /// Runs that the next rescues find, one a call.
     pub(crate) lost: AtomicU64,
+    /// Sweeps.
+    pub(crate) sweeps: AtomicU32,
+    /// Late items that must end.
+    pub(crate) overdue: AtomicU64,
+    /// Late items that may still run.
+    pub(crate) late: AtomicU64,
     /// Reports that are old enough to prune.
     pub(crate) old: AtomicU64,
     /// Whether a rescue panics.
@@ -240,7 +248,8 @@ struct Catalog {
     jobs: BTreeMap<JobKey, DueJob>,
     definitions: HashMap<DefinitionId, String>,
     queued: Vec<(JobKey, Timestamp, Timestamp)>,
-    misfired: Vec<(JobKey, Timestamp)>,
+    skipped: Vec<(JobKey, Skipped)>,
+    launched: Vec<(JobKey, Timestamp)>,
     pieces: Vec<usize>,
     stale: bool,
     frozen: bool,
@@ -259,6 +268,9 @@ impl FakeSchedules {
             polls: AtomicU32::new(0),
             fetches: AtomicU32::new(0),
             lost: AtomicU64::new(0),
+            sweeps: AtomicU32::new(0),
+            overdue: AtomicU64::new(0),
+            late: AtomicU64::new(0),
             old: AtomicU64::new(0),
             broken: AtomicBool::new(false),
         })
@@ -280,9 +292,20 @@ impl FakeSchedules {
         self.define(number, &format!(r#"{{"schedule":{{"cron":{{"expr":"{expr}","zone":"UTC"}}}},"later":1}}"#))
     }
 
+    /// A job that is due then for the first time.
     pub(crate) fn add(&self, key: i64, definition: DefinitionId, next_due: Timestamp) {
         let key = JobKey::from_i64(key);
-        lock(&self.state).jobs.insert(key, DueJob { key, version: 1, definition, next_due });
+        let accounted = next_due - Duration::from_millis(1);
+        let job = DueJob { key, version: 1, definition, next_due, accounted, pause: None, runs_left: None };
+        lock(&self.state).jobs.insert(key, job);
+    }
+
+    /// Pauses a job: it is looked at when that is over.
+    pub(crate) fn pause(&self, key: i64, pause: Pause) {
+        if let Some(job) = lock(&self.state).jobs.get_mut(&JobKey::from_i64(key)) {
+            job.pause = Some(pause);
+            job.next_due = pause.until;
+        }
     }
 
     /// From now on every write is refused.
@@ -300,11 +323,19 @@ impl FakeSchedules {
         lock(&self.state).queued.iter().map(|(key, due, at)| (key.as_i64(), *due, *at)).collect()
     }
 
-    pub(crate) fn misfired(&self) -> Vec<(i64, Timestamp)> {
-        lock(&self.state).misfired.iter().map(|(key, due)| (key.as_i64(), *due)).collect()
+    /// The rows of due times of a job that do not run.
+    pub(crate) fn skipped(&self, key: i64) -> Vec<Skipped> {
+        let key = JobKey::from_i64(key);
+        lock(&self.state).skipped.iter().filter(|(job, _)| *job == key).map(|(_, row)| *row).collect()
     }
 
-    /// The due times in each dispatch, in order.
+    /// When launches of a job took effect.
+    pub(crate) fn launched(&self, key: i64) -> Vec<Timestamp> {
+        let key = JobKey::from_i64(key);
+        lock(&self.state).launched.iter().filter(|(job, _)| *job == key).map(|(_, at)| *at).collect()
+    }
+
+    /// The rows in each dispatch, in order.
     pub(crate) fn pieces(&self) -> Vec<usize> {
         lock(&self.state).pieces.clone()
     }
@@ -315,28 +346,40 @@ impl FakeSchedules {
 }
 
 impl Catalog {
-    fn launch(&mut self, launch: &Launch, now: Timestamp) -> Option<()> {
-        let job = self.jobs.get_mut(&launch.key)?;
+    fn launch(&mut self, launch: &Launch, now: Timestamp, fanned: &mut Fanned) {
+        let Some(job) = self.jobs.get_mut(&launch.key) else { return };
         if self.frozen || (job.version, job.next_due) != (launch.version, launch.expected) {
-            return None;
+            return;
         }
-        self.queued.extend(launch.due.iter().map(|due| (launch.key, *due, now)));
-        self.misfired.extend(launch.misfired.iter().map(|due| (launch.key, *due)));
+        self.launched.push((launch.key, now));
+        self.queued.extend(launch.items.iter().map(|item| (launch.key, item.due, now)));
+        self.skipped.extend(launch.skipped.iter().map(|row| (launch.key, *row)));
+        job.accounted = job.accounted.max(launch.accounted);
+        job.runs_left = launch.runs_left;
         match launch.next {
             Some(next) => job.next_due = next,
             None => drop(self.jobs.remove(&launch.key)),
         }
-        Some(())
+        let count = |outcome| {
+            let rows = launch.skipped.iter().filter(|row| row.outcome == outcome);
+            rows.map(|row| u64::from(row.count)).sum::<u64>()
+        };
+        fanned.jobs += 1;
+        fanned.items += launch.items.len() as u64;
+        fanned.misfired += count(Outcome::Misfired);
+        fanned.paused += count(Outcome::Paused);
+        fanned.blacked_out += count(Outcome::BlackedOut);
     }
 }
 
 #[async_trait]
 impl Schedules for FakeSchedules {
-    async fn due(&self, within: Duration, limit: u32) -> StoreResult<DueBatch> {
+    async fn due(&self, set: DueSet, within: Duration, limit: u32) -> StoreResult<DueBatch> {
         self.polls.fetch_add(1, Ordering::SeqCst);
         let (now, limit) = (self.now(), limit as usize);
         let horizon = now + within;
-        let mut jobs: Vec<_> = lock(&self.state).jobs.values().cloned().collect();
+        let late = |job: &&DueJob| (job.next_due <= now - LATE) == (set == DueSet::Late);
+        let mut jobs: Vec<_> = lock(&self.state).jobs.values().filter(late).cloned().collect();
         jobs.sort_by_key(|job| job.next_due);
         let count = jobs.iter().filter(|job| job.next_due <= horizon).count().min(limit);
         let rest = jobs.split_off(count);
@@ -354,21 +397,30 @@ impl Schedules for FakeSchedules {
         if state.stale {
             return Ok(Dispatched::StaleTerm);
         }
-        state.pieces.push(launches.iter().map(|launch| launch.due.len() + launch.misfired.len()).sum());
-        let (mut items, mut misfired) = (0, 0);
+        state.pieces.push(launches.iter().map(|launch| launch.items.len() + launch.skipped.len()).sum());
+        let mut fanned = Fanned::default();
         for launch in launches {
-            if state.launch(launch, now).is_some() {
-                items += launch.due.len() as u64;
-                misfired += launch.misfired.len() as u64;
-            }
+            state.launch(launch, now, &mut fanned);
         }
-        Ok(Dispatched::Done { items, misfired })
+        Ok(Dispatched::Done(fanned))
     }
 
     async fn definitions(&self, ids: &[DefinitionId]) -> StoreResult<Vec<(DefinitionId, String)>> {
         self.fetches.fetch_add(1, Ordering::SeqCst);
         let state = lock(&self.state);
         Ok(ids.iter().filter_map(|id| Some((*id, state.definitions.get(id)?.clone()))).collect())
+    }
+
+    async fn sweep(&self, _: &Term, limit: u32) -> StoreResult<Swept> {
+        self.sweeps.fetch_add(1, Ordering::SeqCst);
+        if lock(&self.state).stale {
+            return Ok(Swept::StaleTerm);
+        }
+        let overdue = self.overdue.load(Ordering::SeqCst);
+        let misfired = overdue.min(u64::from(limit));
+        self.overdue.store(overdue - misfired, Ordering::SeqCst);
+        let seen = (overdue + self.late.load(Ordering::SeqCst)).min(u64::from(limit));
+        Ok(Swept::Done { misfired, expired: 0, seen })
     }
 
     async fn rescue(&self, _: &Term, _: u32) -> StoreResult<Rescued> {

@@ -175,7 +175,7 @@ jobs: [{name: yearly, cron: "0 0 1 1 *", command: {argv: ["true"]}}]
         )
         .await;
     let (tenant, job) = ("acme".parse().unwrap(), "yearly".parse().unwrap());
-    let id = fixture.store.trigger(&tenant, &job).await.unwrap().unwrap();
+    let id = fixture.store.trigger(&tenant, &job, false).await.unwrap().unwrap();
     let request = ClaimRequest {
         executor: Uuid::from_u128(1),
         queues: vec!["default".parse().unwrap()],

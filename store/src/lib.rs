@@ -8,17 +8,20 @@ mod clock;
 mod error;
 mod json;
 mod migrations;
+mod past;
 mod postgres;
 mod redis_lock;
 mod rows;
 mod sqlite;
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use jiff::Timestamp;
 use leasehold_common::id::QueueName;
 use leasehold_common::lease::LeaseKind;
 use leasehold_common::run::Outcome;
-use leasehold_common::store::{ErrorKind, Lease, SharedStore, StoreError, StoreResult};
+use leasehold_common::store::{ErrorKind, LATE, Lease, Pause, SharedStore, StoreError, StoreResult};
 
 use rand::seq::SliceRandom as _;
 
@@ -27,11 +30,20 @@ pub use clock::WallClock;
 /// The error of a run that was held by an executor that is gone.
 const LOST_EXECUTOR: &str = "the executor was lost: its claim expired without a heartbeat";
 
-/// The error of a due time that passed while nobody led.
-const MISFIRED_NO_LEADER: &str = "a later due time had come before a leader fanned this one out";
-
 /// The error of a run that was cancelled before it started.
 const CANCELLED_ON_REQUEST: &str = "cancelled on request";
+
+/// The error of a run that a later one of its job took the place of, under the overlap policy `cancel_previous`.
+const TOOK_ITS_PLACE: &str = "a later run of the job took its place";
+
+/// The largest instant: until when an open pause lasts, and from when on an item runs that waits for a run of its job.
+pub(crate) const FOREVER: i64 = i64::MAX;
+
+/// [`LATE`] in microseconds.
+pub(crate) const LATE_US: i64 = LATE.as_micros() as i64;
+
+/// How soon an executor should look again while late items wait for their share of a second.
+const RECOVERY_TURN: Duration = Duration::from_secs(1);
 
 /// Executors that sleep until the next due time they know of are woken for anything sooner than this.
 const HINT_WITHIN_US: i64 = 2_000_000;
@@ -47,14 +59,38 @@ fn by_chance(queues: &[QueueName]) -> Vec<&str> {
     queues
 }
 
-/// Why an item ended at claim without being run.
+/// Why an item ended without being run.
 fn dismissal_reason(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Overlapped => "a run of the same job was still running",
-        Outcome::Misfired => "a later due time had come before an executor was free for this one",
+        Outcome::Misfired => {
+            "nobody ran it in time: a later due time or its limit had come before an executor was free for it"
+        }
         Outcome::Dead => "no attempt was left",
-        _ => "the job was changed or removed before this run started",
+        Outcome::Paused => "the job was paused",
+        Outcome::Expired => "its time to live was over before an executor was free for it",
+        Outcome::Superseded => "the job's schedule was changed before this run started",
+        _ => "the job was removed before this run started",
     }
+}
+
+/// Why due times did not run that were never in the queue.
+fn skip_reason(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Misfired => {
+            "nobody ran it in time: a later due time or its limit had come before a leader fanned it out"
+        }
+        Outcome::Paused => "the job was paused",
+        Outcome::BlackedOut => "it fell into a blackout",
+        Outcome::Superseded => "the job's schedule was changed before a leader fanned this one out",
+        _ => "the job was removed before a leader fanned this one out",
+    }
+}
+
+/// The pause of a job, as stored; it may be over.
+fn pause(paused_at: Option<i64>, paused_until: Option<i64>) -> Option<Pause> {
+    let (from, until) = (paused_at?, paused_until?);
+    Some(Pause { at: clock::at(from), until: if until == FOREVER { Timestamp::MAX } else { clock::at(until) } })
 }
 
 /// How a process uses its store.

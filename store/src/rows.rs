@@ -9,7 +9,9 @@ macro_rules! readers {
         use leasehold_common::id::{CorrelationId, JobKey, JobName, TenantId};
         use leasehold_common::lease::{Leader, LeaseKind};
         use leasehold_common::run::{Cause, Outcome, Report, RunState, RunView};
-        use leasehold_common::store::{ErrorKind, ExecutorView, JobVersion, JobView, StoreError, StoreResult};
+        use leasehold_common::store::{
+            ErrorKind, ExecutorView, JobVersion, JobView, Pause, PauseView, SlowJob, StoreError, StoreResult,
+        };
         use sqlx::Row as _;
         use uuid::Uuid;
 
@@ -56,6 +58,28 @@ macro_rules! readers {
             Ok(u32::try_from(get::<i32>(row, index)?).unwrap_or(0))
         }
 
+        /// A count that is never negative, if there is one.
+        pub(crate) fn count_opt(row: &$row, index: usize) -> StoreResult<Option<u32>> {
+            Ok(get::<Option<i32>>(row, index)?.map(|count| u32::try_from(count).unwrap_or(0)))
+        }
+
+        /// Two columns: paused at, paused until.
+        pub(crate) fn pause(row: &$row, index: usize) -> StoreResult<Option<Pause>> {
+            Ok(crate::pause(get(row, index)?, get(row, index + 1)?))
+        }
+
+        /// Three columns: paused at, paused until, reason. `None` if the job is not paused now.
+        fn paused(row: &$row, index: usize, now: i64) -> StoreResult<Option<PauseView>> {
+            let Some(pause) = pause(row, index)?.filter(|pause| pause.covers(crate::clock::at(now))) else {
+                return Ok(None);
+            };
+            Ok(Some(PauseView {
+                since: pause.at,
+                until: (pause.until < Timestamp::MAX).then_some(pause.until),
+                reason: get::<Option<String>>(row, index + 2)?.unwrap_or_default(),
+            }))
+        }
+
         pub(crate) fn cause(row: &$row, index: usize) -> StoreResult<Cause> {
             let code = get(row, index)?;
             Cause::from_code(code).ok_or_else(|| crate::error::corrupt(READ, format!("unknown cause {code}")))
@@ -71,7 +95,7 @@ macro_rules! readers {
         }
 
         /// seq, id, tenant, job, cause, due, attempt, outcome, next attempt, started, finished, executor, error,
-        /// result.
+        /// result, count, due from.
         pub(crate) fn report(row: &$row) -> StoreResult<Report> {
             let scheduled_for = at(row, 5)?;
             let started_at = at_opt(row, 9)?;
@@ -94,6 +118,8 @@ macro_rules! readers {
                 executor: get::<Option<Uuid>>(row, 11)?.map(|id| id.to_string()),
                 error: get(row, 12)?,
                 result: get::<Option<&str>>(row, 13)?.map(json),
+                count: count(row, 14)?,
+                scheduled_from: at_opt(row, 15)?,
             })
         }
 
@@ -137,8 +163,9 @@ macro_rules! readers {
             })
         }
 
-        /// tenant, job, version, definition, next due, last fired.
-        pub(crate) fn job(row: &$row) -> StoreResult<JobView> {
+        /// tenant, job, version, definition, next due, last fired, key, paused at, paused until, pause reason, runs
+        /// left.
+        pub(crate) fn job(row: &$row, now: i64) -> StoreResult<JobView> {
             Ok(JobView {
                 tenant: name::<TenantId>(row, 0)?,
                 job: name::<JobName>(row, 1)?,
@@ -146,6 +173,19 @@ macro_rules! readers {
                 definition: json(get(row, 3)?),
                 next_due: at_opt(row, 4)?,
                 last_fired: at_opt(row, 5)?,
+                key: key(row, 6)?,
+                paused: paused(row, 7, now)?,
+                runs_left: count_opt(row, 10)?,
+            })
+        }
+
+        /// tenant, job, duration, interval: both in milliseconds.
+        pub(crate) fn slow_job(row: &$row) -> StoreResult<SlowJob> {
+            Ok(SlowJob {
+                tenant: name::<TenantId>(row, 0)?,
+                job: name::<JobName>(row, 1)?,
+                duration_ms: get(row, 2)?,
+                interval_ms: get(row, 3)?,
             })
         }
 
@@ -157,6 +197,11 @@ macro_rules! readers {
                 valid_from: at(row, 2)?,
                 valid_to: at_opt(row, 3)?,
             })
+        }
+
+        /// version, definition, valid from, valid to, body.
+        pub(crate) fn version_and_body(row: &$row) -> StoreResult<(JobVersion, String)> {
+            Ok((job_version(row)?, get(row, 4)?))
         }
 
         /// key, tenant, job, version, definition, active.
@@ -171,16 +216,25 @@ macro_rules! readers {
             })
         }
 
+        fn state(row: &$row, index: usize) -> StoreResult<RunState> {
+            let code: i32 = get(row, index)?;
+            Ok(i16::try_from(code).ok().and_then(RunState::from_code).unwrap_or(RunState::Waiting))
+        }
+
+        /// due, state.
+        pub(crate) fn live_due(row: &$row) -> StoreResult<(Timestamp, RunState)> {
+            Ok((at(row, 0)?, state(row, 1)?))
+        }
+
         /// id, tenant, job, cause, due, state, attempt, not before, started, executor.
         pub(crate) fn live_run(row: &$row) -> StoreResult<RunView> {
-            let code: i32 = get(row, 5)?;
             Ok(RunView {
                 correlation_id: id(row, 0)?,
                 tenant: name::<TenantId>(row, 1)?,
                 job: name::<JobName>(row, 2)?,
                 cause: cause(row, 3)?,
                 scheduled_for: at(row, 4)?,
-                state: i16::try_from(code).ok().and_then(RunState::from_code).unwrap_or(RunState::Waiting),
+                state: state(row, 5)?,
                 outcome: None,
                 attempt: count(row, 6)?,
                 not_before: at_opt(row, 7)?,

@@ -8,15 +8,16 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use leasehold_common::catalog::{CatalogPlan, CatalogSnapshot};
 use leasehold_common::definition::{DefinitionId, Tenant};
-use leasehold_common::id::{CorrelationId, JobName, TenantId};
+use leasehold_common::id::{CorrelationId, JobKey, JobName, TenantId};
 use leasehold_common::lease::{Acquired, Candidate, LeaseKind, Renewal, Term};
 use leasehold_common::run::{Report, RunStory, RunView};
 use leasehold_common::store::{
     Activated, Applied, AttemptReport, Cancelled, Catalog, ClaimId, ClaimRequest, Claimed, Dispatched, DueBatch,
-    ErrorKind, ExecutorInfo, Extended, Hints, JobVersion, JobView, Launch, Lease, Pruned, Queue, Rescued, RunFilter,
-    Runs, Schedules, Settled, SharedStore, Status, Store, StoreError, StoreResult,
+    DueSet, ErrorKind, ExecutorInfo, Extended, Hints, JobHistory, JobVersion, JobView, Launch, Lease, Pruned, Queue,
+    Rescued, RunFilter, Runs, Schedules, Settled, SharedStore, Status, Store, StoreError, StoreResult, Swept,
 };
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -103,9 +104,10 @@ delegate!(Lease:
 );
 
 delegate!(Schedules:
-    due(within: Duration, limit: u32) -> DueBatch;
+    due(set: DueSet, within: Duration, limit: u32) -> DueBatch;
     dispatch(term: &Term, launches: &[Launch]) -> Dispatched;
     definitions(ids: &[DefinitionId]) -> Vec<(DefinitionId, String)>;
+    sweep(term: &Term, limit: u32) -> Swept;
     rescue(term: &Term, limit: u32) -> Rescued;
     prune(term: &Term, keep: Duration, limit: u32) -> Pruned;
 );
@@ -125,7 +127,9 @@ delegate!(Runs:
     last_seq() -> i64;
     runs(filter: &RunFilter, limit: u32) -> Vec<RunView>;
     run(id: CorrelationId) -> Option<RunStory>;
-    trigger(tenant: &TenantId, job: &JobName) -> Option<CorrelationId>;
+    trigger(tenant: &TenantId, job: &JobName, beside: bool) -> Option<CorrelationId>;
+    backfill(key: JobKey, due: &[Timestamp], pause: Duration) -> Option<u64>;
+    history(tenant: &TenantId, job: &JobName, from: Timestamp, to: Timestamp) -> Option<JobHistory>;
     cancel(id: CorrelationId) -> Cancelled;
 );
 
@@ -134,6 +138,8 @@ delegate!(Catalog:
     apply(plan: &CatalogPlan) -> Applied;
     tenants(after: Option<&TenantId>, limit: u32) -> Vec<Tenant>;
     jobs(tenant: Option<&TenantId>, job: Option<&JobName>, limit: u32) -> Vec<JobView>;
+    pause(jobs: &[JobKey], reason: &str, until: Option<Timestamp>) -> u64;
+    resume(jobs: &[JobKey]) -> u64;
     job_versions(tenant: &TenantId, job: &JobName) -> Vec<JobVersion>;
 );
 

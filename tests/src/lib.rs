@@ -7,6 +7,7 @@
 pub mod faulty;
 pub mod fleet;
 pub mod http;
+pub mod jobs;
 pub mod proxy;
 pub mod server;
 pub mod steps;

@@ -3,25 +3,25 @@
 //! Jobs are named `tenant/job`. Every step goes through the traits of the store, as the fleets do, and stops the test
 //! if the store answers with an error.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use leasehold_common::catalog::{self, CatalogPlan, Desired, DesiredJob};
-use leasehold_common::definition::{Definition, HandlerSpec, Overlap, ScheduleSpec, Tenant};
-use leasehold_common::id::{CorrelationId, JobName, QueueName, TenantId};
+use leasehold_common::catalog::{self, CatalogPlan, Desired};
+use leasehold_common::definition::Definition;
+use leasehold_common::id::{CorrelationId, JobKey};
 use leasehold_common::lease::{Acquired, Candidate, LeaseKind, Term};
+use leasehold_common::ledger::{self, Ledger};
 use leasehold_common::plan;
-use leasehold_common::retry::{Backoff, RetryPolicy};
-use leasehold_common::run::{Outcome, Report, RunState, RunView};
-use leasehold_common::schedule::{DstPolicy, Zone};
+use leasehold_common::run::{Cause, Outcome, Report, RunState, RunView};
 use leasehold_common::store::{
-    Applied, AttemptReport, Cancelled, ClaimId, ClaimRequest, Claimed, ClaimedRun, Dispatched, DueJob, JobView, Launch,
-    Rescued, RunFilter, Settled, Verdict,
+    Applied, AttemptReport, Cancelled, ClaimId, ClaimRequest, Claimed, ClaimedRun, Dispatched, DueJob, DueSet, Fanned,
+    JobView, Launch, Rescued, RunFilter, Settled, Swept, Verdict,
 };
 use uuid::Uuid;
 
+pub use crate::jobs::{AT_ONCE, Job, cron, cron_in, desired, every, hourly, job, path, tenant};
 use crate::stores::Fixture;
 
 /// Longer than any test moves the clock.
@@ -32,120 +32,6 @@ pub const MINUTE: Duration = Duration::from_secs(60);
 
 /// An hour.
 pub const HOUR: Duration = Duration::from_secs(3600);
-
-/// A job to put into the catalog.
-#[derive(Clone, Debug)]
-pub struct Job {
-    /// Whose it is, and its name.
-    pub path: (TenantId, JobName),
-    /// What it is.
-    pub definition: Definition,
-}
-
-/// Splits `tenant/job`.
-#[must_use]
-pub fn path(text: &str) -> (TenantId, JobName) {
-    let (tenant, job) = text.split_once('/').expect("tenant/job");
-    (tenant.parse().unwrap(), job.parse().unwrap())
-}
-
-fn job(at: &str, schedule: ScheduleSpec) -> Job {
-    Job {
-        path: path(at),
-        definition: Definition {
-            schedule,
-            handler: HandlerSpec::Named { name: "noop".to_owned() },
-            payload: None,
-            timeout: MINUTE,
-            retry: RetryPolicy { attempts: 3, backoff: Backoff::default() },
-            overlap: Overlap::Skip,
-            queue: QueueName::default(),
-            priority: 0,
-        },
-    }
-}
-
-/// An interval job.
-#[must_use]
-pub fn every(at: &str, interval: Duration) -> Job {
-    job(at, ScheduleSpec::Every { interval })
-}
-
-/// A cron job in UTC.
-#[must_use]
-pub fn cron(at: &str, expr: &str) -> Job {
-    let zone = Zone::parse("UTC").unwrap();
-    job(at, ScheduleSpec::Cron { expr: expr.to_owned(), zone, dst: DstPolicy::default() })
-}
-
-/// A cron job that is due at every full hour; the test's clock starts five minutes past one.
-#[must_use]
-pub fn hourly(at: &str) -> Job {
-    cron(at, "0 * * * *")
-}
-
-impl Job {
-    /// With this many attempts.
-    #[must_use]
-    pub fn attempts(mut self, attempts: u32) -> Self {
-        self.definition.retry.attempts = attempts;
-        self
-    }
-
-    /// With runs side by side.
-    #[must_use]
-    pub fn allow_overlap(mut self) -> Self {
-        self.definition.overlap = Overlap::Allow;
-        self
-    }
-
-    /// In this queue.
-    #[must_use]
-    pub fn queue(mut self, name: &str) -> Self {
-        self.definition.queue = name.parse().unwrap();
-        self
-    }
-
-    /// With this priority.
-    #[must_use]
-    pub fn priority(mut self, priority: i16) -> Self {
-        self.definition.priority = priority;
-        self
-    }
-
-    /// With another timeout: a change that leaves the schedule alone.
-    #[must_use]
-    pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.definition.timeout = timeout;
-        self
-    }
-}
-
-/// A tenant without attributes.
-#[must_use]
-pub fn tenant(id: &str) -> Tenant {
-    Tenant { id: id.parse().unwrap(), plan: None, features: BTreeSet::new(), timezone: None, labels: BTreeMap::new() }
-}
-
-/// The jobs and their tenants as a whole catalog.
-#[must_use]
-pub fn desired(jobs: &[Job]) -> Desired {
-    let mut definitions: HashMap<String, Arc<Definition>> = HashMap::new();
-    let tenants: BTreeSet<&TenantId> = jobs.iter().map(|job| &job.path.0).collect();
-    Desired {
-        tenants: tenants.into_iter().map(|id| tenant(id.as_str())).collect(),
-        jobs: jobs
-            .iter()
-            .map(|job| DesiredJob {
-                tenant: job.path.0.clone(),
-                name: job.path.1.clone(),
-                definition: Arc::clone(
-                    definitions.entry(job.definition.to_json()).or_insert_with(|| Arc::new(job.definition.clone())),
-                ),
-            })
-            .collect(),
-    }
-}
 
 /// What one claim call got, and for whom.
 #[derive(Clone, Debug)]
@@ -217,11 +103,13 @@ pub fn candidate() -> Candidate {
 }
 
 impl Fixture {
-    /// Moves the clock to five minutes past an hour, so that no test meets a full hour by chance.
+    /// Moves the clock to five minutes past one, UTC, so that no test meets a full hour by chance and every test sees
+    /// the same times of the day.
     #[must_use]
     pub async fn at_five_past(self) -> Self {
+        const DAY: i64 = 24 * 3600;
         let now = self.now().await.as_second();
-        let wait = 3600 - now.rem_euclid(3600) + 300;
+        let wait = DAY - now.rem_euclid(DAY) + 3600 + 300;
         self.advance(Duration::from_secs(wait.unsigned_abs())).await;
         self
     }
@@ -280,9 +168,15 @@ impl Fixture {
         }
     }
 
-    /// What the leader would launch now.
+    /// What the leader would launch now: what is on time, and then what is late.
     pub async fn launches(&self, within: Duration) -> Vec<Launch> {
-        let batch = self.store.due(within, 1000).await.unwrap();
+        let mut launches = self.launches_of(DueSet::OnTime, within).await;
+        launches.extend(self.launches_of(DueSet::Late, within).await);
+        launches
+    }
+
+    async fn launches_of(&self, set: DueSet, within: Duration) -> Vec<Launch> {
+        let batch = self.store.due(set, within, 1000).await.unwrap();
         let horizon = batch.now + jiff::SignedDuration::try_from(within).unwrap();
         let ids: BTreeSet<_> = batch.jobs.iter().map(|job| job.definition).collect();
         let ids: Vec<_> = ids.into_iter().collect();
@@ -290,29 +184,69 @@ impl Fixture {
         let definitions: HashMap<_, Definition> =
             definitions.map(|(id, body)| (id, serde_json::from_str(&body).unwrap())).collect();
         let launch = |job: &DueJob| {
-            let schedule = definitions[&job.definition].schedule.compile(job.key).unwrap();
-            plan::plan(job, &schedule, batch.now, horizon)
+            let timing = definitions[&job.definition].timing().compile(job.key).unwrap();
+            plan::plan(job, &timing, batch.now, horizon)
         };
         batch.jobs.iter().map(launch).collect()
     }
 
-    /// Fans out all that is due within this time; answers how many items and misfires that made.
+    /// Fans out all that is due within this time; answers how many items that made, and how many due times misfired.
     pub async fn fan_out(&self, term: &Term, within: Duration) -> (u64, u64) {
-        let (mut all_items, mut all_misfired) = (0, 0);
+        let fanned = self.fan_out_all(term, within).await;
+        (fanned.items, fanned.misfired)
+    }
+
+    /// Fans out all that is due within this time.
+    pub async fn fan_out_all(&self, term: &Term, within: Duration) -> Fanned {
+        let mut all = Fanned::default();
         for _ in 0..1000 {
             let launches = self.launches(within).await;
             if launches.is_empty() {
-                return (all_items, all_misfired);
+                return all;
             }
             match self.store.dispatch(term, &launches).await.unwrap() {
-                Dispatched::Done { items, misfired } => {
-                    all_items += items;
-                    all_misfired += misfired;
+                Dispatched::Done(fanned) => {
+                    all.jobs += fanned.jobs;
+                    all.items += fanned.items;
+                    all.misfired += fanned.misfired;
+                    all.paused += fanned.paused;
+                    all.blacked_out += fanned.blacked_out;
                 }
                 Dispatched::StaleTerm => panic!("the term is stale"),
             }
         }
         panic!("the same jobs are due again and again: {:?}", self.launches(within).await);
+    }
+
+    /// Ends what nobody ran in time; answers how many misfired and how many expired.
+    pub async fn sweep(&self, term: &Term) -> (u64, u64) {
+        match self.store.sweep(term, 10_000).await.unwrap() {
+            Swept::Done { misfired, expired, .. } => (misfired, expired),
+            Swept::StaleTerm => panic!("the term is stale"),
+        }
+    }
+
+    /// Claims and runs whatever comes, until nothing does; answers the due times in the order in which they ran.
+    pub async fn run_all(&self) -> Vec<Timestamp> {
+        let mut ran = Vec::new();
+        loop {
+            let held = self.claim(100).await;
+            if held.items().is_empty() && held.claimed.dismissed == 0 {
+                return ran;
+            }
+            ran.extend(held.items().iter().map(|item| item.scheduled_for));
+            self.settle(&held, Verdict::Succeeded).await;
+        }
+    }
+
+    /// Moves the clock from one due time of any job to the next, and runs what is due, until then.
+    pub async fn live_until(&self, term: &Term, end: Timestamp) {
+        while let Some(due) = self.store.status().await.unwrap().next_due.filter(|due| *due < end) {
+            self.advance_to(due).await;
+            self.fan_out(term, Duration::ZERO).await;
+            self.run_all().await;
+        }
+        self.advance_to(end).await;
     }
 
     /// Makes ready what is due.
@@ -355,7 +289,44 @@ impl Fixture {
     /// A trigger.
     pub async fn trigger(&self, at: &str) -> CorrelationId {
         let (tenant, job) = path(at);
-        self.store.trigger(&tenant, &job).await.unwrap().expect("the job exists")
+        self.store.trigger(&tenant, &job, false).await.unwrap().expect("the job exists")
+    }
+
+    /// A trigger that runs whatever else of the job runs.
+    pub async fn trigger_beside(&self, at: &str) -> CorrelationId {
+        let (tenant, job) = path(at);
+        self.store.trigger(&tenant, &job, true).await.unwrap().expect("the job exists")
+    }
+
+    /// The key of a job.
+    pub async fn key(&self, at: &str) -> JobKey {
+        self.job(at).await.key
+    }
+
+    /// Pauses a job; answers whether it was not paused before.
+    pub async fn pause(&self, at: &str, until: Option<Timestamp>) -> bool {
+        self.store.pause(&[self.key(at).await], "maintenance", until).await.unwrap() == 1
+    }
+
+    /// Ends the pause of a job; answers whether it was paused.
+    pub async fn resume(&self, at: &str) -> bool {
+        self.store.resume(&[self.key(at).await]).await.unwrap() == 1
+    }
+
+    /// What was expected of a job since then, compared with what is recorded.
+    pub async fn ledger(&self, at: &str, from: Timestamp) -> Ledger {
+        let (tenant, job) = path(at);
+        let to = self.now().await + HOUR; // what will be due is not expected yet
+        let history = self.store.history(&tenant, &job, from, to).await.unwrap().expect("the job is known");
+        ledger::compare(&history, from, to)
+    }
+
+    /// Nothing is missing of a job since then, and nothing is there that no schedule expects. Answers how many due
+    /// times there were.
+    pub async fn is_whole(&self, at: &str, from: Timestamp) -> u64 {
+        let ledger = self.ledger(at, from).await;
+        assert_eq!((ledger.missing, ledger.unexpected, ledger.unreadable.len()), (0, 0, 0), "{at}: {ledger:#?}");
+        ledger.expected
     }
 
     /// Cancels.
@@ -393,6 +364,20 @@ impl Fixture {
         let (tenant, job) = path(at);
         let reports = self.reports().await;
         reports.iter().filter(|r| r.tenant == tenant && r.job == job).map(|r| r.outcome).collect()
+    }
+
+    /// The terminal reports of scheduled runs of a job: outcome, count, and the clock at the first and last due time.
+    pub async fn rows(&self, at: &str) -> Vec<(Outcome, u32, String, String)> {
+        let (tenant, job) = path(at);
+        let clock = |at: Timestamp| at.strftime("%H:%M").to_string();
+        let reports = self.reports().await.into_iter().filter(|r| r.tenant == tenant && r.job == job);
+        reports
+            .filter(|report| report.outcome.is_terminal() && report.cause == Cause::Schedule)
+            .map(|report| {
+                let first = report.scheduled_from.unwrap_or(report.scheduled_for);
+                (report.outcome, report.count, clock(first), clock(report.scheduled_for))
+            })
+            .collect()
     }
 
     /// The runs of a job that are not over.

@@ -37,14 +37,20 @@ macro_rules! postgres {
 
 #[path = "conformance/activate.rs"]
 mod activate;
+#[path = "conformance/backfill.rs"]
+mod backfill;
 #[path = "conformance/cancel.rs"]
 mod cancel;
 #[path = "conformance/catalog.rs"]
 mod catalog;
+#[path = "conformance/catch_up.rs"]
+mod catch_up;
 #[path = "conformance/claim.rs"]
 mod claim;
 #[path = "conformance/dispatch.rs"]
 mod dispatch;
+#[path = "conformance/edits.rs"]
+mod edits;
 #[path = "conformance/every.rs"]
 mod every;
 #[path = "conformance/extend.rs"]
@@ -53,8 +59,14 @@ mod extend;
 mod faults;
 #[path = "conformance/lease.rs"]
 mod lease;
+#[path = "conformance/ledger.rs"]
+mod ledger;
 #[path = "conformance/mixed.rs"]
 mod mixed;
+#[path = "conformance/overlap.rs"]
+mod overlap;
+#[path = "conformance/pauses.rs"]
+mod pauses;
 #[path = "conformance/prune.rs"]
 mod prune;
 #[path = "conformance/reports.rs"]
@@ -67,6 +79,8 @@ mod schema;
 mod settle;
 #[path = "conformance/statements.rs"]
 mod statements;
+#[path = "conformance/time.rs"]
+mod time;
 #[path = "conformance/trigger.rs"]
 mod trigger;
 #[path = "conformance/views.rs"]

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use jiff::{Timestamp, ToSpan as _, tz::TimeZone};
 use leasehold_common::catalog::{Desired, DesiredJob, plan};
-use leasehold_common::definition::{Definition, HandlerSpec, Overlap, ScheduleSpec, Tenant};
+use leasehold_common::definition::{CatchUp, Definition, HandlerSpec, OnBlackout, Overlap, ScheduleSpec, Tenant};
 use leasehold_common::id::{JobName, QueueName, TenantId};
 use leasehold_common::retry::RetryPolicy;
 use leasehold_common::schedule::{DstPolicy, Zone};
@@ -137,6 +137,12 @@ fn definition(due: Timestamp) -> Definition {
         overlap: Overlap::Skip,
         queue: QueueName::default(),
         priority: 0,
+        buffer: Definition::DEFAULT_BUFFER,
+        catch_up: CatchUp::Last,
+        expires: None,
+        blackouts: Vec::new(),
+        on_blackout: OnBlackout::Skip,
+        pause_after: None,
     }
 }
 

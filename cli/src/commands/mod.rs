@@ -1,15 +1,20 @@
 //! One file for each subcommand: its arguments, and what it does.
 
 pub(crate) mod apply;
+pub(crate) mod backfill;
 pub(crate) mod bench;
 pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod dev;
 pub(crate) mod example;
+pub(crate) mod explain;
 pub(crate) mod jobs;
 pub(crate) mod lease;
+pub(crate) mod ledger;
 pub(crate) mod migrate;
 pub(crate) mod next;
+pub(crate) mod pause;
+pub(crate) mod preview;
 pub(crate) mod runs;
 pub(crate) mod status;
 pub(crate) mod tenants;
@@ -26,6 +31,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
     match cli.command {
         Command::Check { file } => check::run(&file),
         Command::Next(args) => next::run(&args),
+        Command::Preview(args) => preview::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Example(args) => example::run(args).await,
         Command::Dev(args) => dev::run(*args, url).await,
@@ -37,6 +43,11 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Jobs(args) => with_store(url, |store| async move { jobs::run(&*store, args).await }).await,
         Command::Runs(args) => with_store(url, |store| async move { runs::run(&*store, args).await }).await,
         Command::Trigger(args) => with_store(url, |store| async move { trigger::run(&*store, &args).await }).await,
+        Command::Ledger(args) => with_store(url, |store| async move { ledger::run(&*store, &args).await }).await,
+        Command::Explain(args) => with_store(url, |store| async move { explain::run(&*store, &args).await }).await,
+        Command::Pause(args) => with_store(url, |store| async move { pause::pause(&*store, &args).await }).await,
+        Command::Resume(args) => with_store(url, |store| async move { pause::resume(&*store, &args).await }).await,
+        Command::Backfill(args) => with_store(url, |store| async move { backfill::run(&*store, &args).await }).await,
         Command::Bench(args) => bench::run(&args, url).await,
         Command::Lease(args) => with_store(url, |store| async move { lease::run(&*store, &args).await }).await,
     }

@@ -1,5 +1,7 @@
 //! `leasehold next`: when a cron expression fires.
 
+mod changes;
+
 use std::io::{self, BufWriter, Write};
 
 use clap::Args;
@@ -8,8 +10,10 @@ use leasehold_common::id::{JobKey, JobName, TenantId};
 use leasehold_common::schedule::{CronError, CronExpr, DstPolicy, Zone};
 use unicode_width::UnicodeWidthStr;
 
+use self::changes::Asked;
 use crate::cli::{Format, OutputArgs};
 use crate::failure::Failure;
+use crate::out;
 use crate::render::style::{Palette, Tone};
 use crate::render::table::{Cell, Column, Layout};
 use crate::render::text::one_line;
@@ -37,6 +41,14 @@ pub(crate) struct NextArgs {
     #[arg(short = 'n', value_name = "N", default_value_t = 10)]
     count: u32,
 
+    /// Show what the next two clock changes do to it, from a day before each to a day after
+    #[arg(long, conflicts_with = "count")]
+    dst: bool,
+
+    /// What happens when clocks change, as `dst` in a config
+    #[arg(long, value_name = "POLICY", default_value = POLICIES[0], value_parser = POLICIES)]
+    policy: String,
+
     /// The tenant whose hash `H` stands for
     #[arg(long, value_name = "TENANT", requires = "job")]
     tenant: Option<TenantId>,
@@ -49,8 +61,11 @@ pub(crate) struct NextArgs {
     output: OutputArgs,
 }
 
+/// The words for [`DstPolicy`], the default first.
+const POLICIES: [&str; 3] = ["once", "skip", "literal"];
+
 /// RFC 3339 with an offset: a time without one would be somebody's local time.
-fn instant(text: &str) -> Result<Timestamp, String> {
+pub(crate) fn instant(text: &str) -> Result<Timestamp, String> {
     text.parse().map_err(|_| "write an instant with its offset, as in 2026-11-21T02:00:00Z".to_owned())
 }
 
@@ -59,6 +74,14 @@ impl NextArgs {
         match (&self.tenant, &self.job) {
             (Some(tenant), Some(job)) => CronExpr::parse_seeded(&self.expr, JobKey::new(tenant, job, 0).bits()),
             _ => CronExpr::parse(&self.expr),
+        }
+    }
+
+    fn policy(&self) -> DstPolicy {
+        match self.policy.as_str() {
+            "skip" => DstPolicy::Skip,
+            "literal" => DstPolicy::Literal,
+            _ => DstPolicy::Once,
         }
     }
 }
@@ -71,8 +94,11 @@ pub(crate) fn run(args: &NextArgs) -> Result<(), Failure> {
     })?;
     let now = Timestamp::now();
     let mut at = args.from.unwrap_or(now);
+    if args.dst {
+        return tell_changes(args, &expr, at);
+    }
     let fires = std::iter::from_fn(|| {
-        at = expr.next_after(at, args.zone.tz(), DstPolicy::default())?;
+        at = expr.next_after(at, args.zone.tz(), args.policy())?;
         Some(at)
     })
     .take(args.count as usize);
@@ -82,6 +108,18 @@ pub(crate) fn run(args: &NextArgs) -> Result<(), Failure> {
         Format::Table => write_table(&mut out, fires, &args.zone, now, &expr)?,
     }
     Ok(out.flush()?)
+}
+
+fn tell_changes(args: &NextArgs, expr: &CronExpr, from: Timestamp) -> Result<(), Failure> {
+    let asked = Asked { expr, zone: &args.zone, policy: args.policy(), from };
+    match args.output.output {
+        Format::Json => out::print_json(&changes::told(&asked)),
+        Format::Table => {
+            let mut text = Vec::new();
+            changes::write(&mut text, &asked, &args.policy, Palette::stdout())?;
+            out::print(&String::from_utf8_lossy(&text))
+        }
+    }
 }
 
 fn write_json(out: &mut impl Write, fires: impl Iterator<Item = Timestamp>) -> io::Result<()> {

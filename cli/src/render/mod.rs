@@ -4,10 +4,13 @@
 //! text in, text out; nothing prints.
 
 pub(crate) mod check;
+pub(crate) mod explain;
+pub(crate) mod ledger;
 pub(crate) mod plan;
 pub(crate) mod report;
 pub(crate) mod run;
 pub(crate) mod schedule;
+pub(crate) mod settings;
 pub(crate) mod status;
 pub(crate) mod style;
 pub(crate) mod table;

@@ -18,6 +18,11 @@ pub(crate) fn plan(plan: &CatalogPlan, palette: Palette) -> String {
     if more > 0 {
         out.push_str(&palette.paint(Tone::Dim, &format!("… and {}\n", count(more, "more change"))));
     }
+    if let Some(recovery) = plan.recovery {
+        let sign = palette.paint(Tone::Warn, "~");
+        let (total, tenant) = (recovery.total, recovery.per_tenant);
+        out.push_str(&format!("{sign} change recovery to {total} runs a second, {tenant} of one tenant\n"));
+    }
     out.push_str(&counts(plan));
     out.push('\n');
     out
@@ -49,6 +54,7 @@ pub(crate) fn counts(plan: &CatalogPlan) -> String {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
+    use leasehold_common::catalog::Recovery;
     use leasehold_common::id::{JobName, TenantId};
 
     use super::*;
@@ -65,10 +71,12 @@ mod tests {
             change(ChangeKind::Change, "globex", Some("sync")),
             change(ChangeKind::Remove, "initech", Some("sync")),
         ];
-        let text = plan(&CatalogPlan { changes, ..CatalogPlan::default() }, Palette::plain());
+        let recovery = Some(Recovery { total: 100, per_tenant: 5 });
+        let text = plan(&CatalogPlan { changes, recovery, ..CatalogPlan::default() }, Palette::plain());
         assert_eq!(
             text,
             "+ add tenant acme\n+ add job acme/sync\n~ change job globex/sync\n- remove job initech/sync\n\
+             ~ change recovery to 100 runs a second, 5 of one tenant\n\
              plan: tenants 1 added, 0 changed, 0 removed; jobs 1 added, 1 changed, 1 removed\n"
         );
     }

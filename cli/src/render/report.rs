@@ -5,7 +5,7 @@ use leasehold_common::run::{Outcome, Report};
 use super::style::{Palette, Tone};
 use super::table::{Cell, Column, Layout};
 use super::text::{clipped, one_line};
-use super::time::length;
+use super::time::{instant, length};
 
 const COLUMNS: [Column; 9] = [
     Column::left("TIME (UTC)").at_least(12),
@@ -51,7 +51,7 @@ impl ReportTable {
         }
         let row = [
             Cell::toned(Tone::Dim, time.trim_end_matches('Z')),
-            Cell::toned(Tone::of_outcome(report.outcome), report.outcome.as_str()),
+            Cell::toned(Tone::of_outcome(report.outcome), outcome(report)),
             report.tenant.as_str().into(),
             report.job.as_str().into(),
             report.attempt.to_string().into(),
@@ -73,10 +73,28 @@ impl Tone {
     }
 }
 
+/// `misfired ×12` for a report that stands for several due times.
+pub(crate) fn outcome(report: &Report) -> String {
+    match report.count {
+        0 | 1 => report.outcome.to_string(),
+        count => format!("{} ×{count}", report.outcome),
+    }
+}
+
+/// From when to when the due times of a report are, if they are several.
+pub(crate) fn range(report: &Report) -> Option<String> {
+    let from = report.scheduled_from.filter(|_| report.count > 1)?;
+    Some(format!("from {} to {}", instant(from), instant(report.scheduled_for)))
+}
+
 fn detail(report: &Report) -> Cell {
     if let Some(error) = &report.error {
         let tone = if report.outcome == Outcome::Dead { Tone::Bad } else { Tone::Plain };
-        return Cell::toned(tone, clipped(error, DETAIL));
+        let text = range(report).map_or_else(|| error.clone(), |range| format!("{range}: {error}"));
+        return Cell::toned(tone, clipped(&text, DETAIL));
+    }
+    if let Some(range) = range(report) {
+        return range.into();
     }
     Cell::toned(Tone::Dim, report.result.as_ref().map(|result| clipped(&compact(result), DETAIL)).unwrap_or_default())
 }
@@ -111,6 +129,8 @@ pub(crate) fn sample() -> Report {
         job,
         cause: Cause::Schedule,
         scheduled_for: at,
+        count: 1,
+        scheduled_from: None,
         attempt: 1,
         outcome: Outcome::Succeeded,
         next_attempt_at: None,
@@ -140,6 +160,17 @@ mod tests {
         assert_eq!(first, format!("2026-11-21\n{second}"));
         assert!(second.starts_with("02:00:00.500  succeeded   acme"), "{second}");
         assert!(second.ends_with("{\"rows\":3}\n"), "{second}");
+    }
+
+    #[test]
+    fn several_due_times_in_a_row_are_counted_and_their_range_is_named() {
+        let first = sample().scheduled_for - jiff::SignedDuration::from_mins(11);
+        let report =
+            Report { count: 12, scheduled_from: Some(first), ..report(Outcome::Paused, Some("the job was paused")) };
+        let line = ReportTable::new(Palette::plain()).line(&report);
+        assert!(line.contains("  paused ×12  acme"), "{line}");
+        let range = "  from 2026-11-21T01:49:00.500Z to 2026-11-21T02:00:00.500Z: the job was paused\n";
+        assert!(line.ends_with(range), "{line}");
     }
 
     #[test]

@@ -119,7 +119,7 @@ fn attempts(reports: &[Report], palette: Palette) -> String {
 fn attempt(report: &Report) -> Vec<Cell> {
     vec![
         report.attempt.to_string().into(),
-        Cell::toned(Tone::of_outcome(report.outcome), report.outcome.as_str()),
+        Cell::toned(Tone::of_outcome(report.outcome), report::outcome(report)),
         instant(report.started_at.unwrap_or(report.finished_at)).into(),
         length(report.lateness_ms).into(),
         report.duration_ms.map_or_else(|| "-".to_owned(), length).into(),
@@ -128,7 +128,7 @@ fn attempt(report: &Report) -> Vec<Cell> {
 }
 
 fn beneath(report: &Report, palette: Palette) -> String {
-    let mut out = String::new();
+    let mut out = report::range(report).map_or_else(String::new, |range| format!("     due {range}\n"));
     for line in report.error.as_deref().map(lines).into_iter().flatten() {
         out.push_str(&format!("     {} {line}\n", palette.paint(Tone::Bad, "|")));
     }

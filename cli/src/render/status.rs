@@ -46,6 +46,12 @@ pub(crate) fn notices(status: &Status) -> Vec<Notice> {
         let waiting = count(usize::try_from(status.queue.depth).unwrap_or(0), "item");
         say(Tone::Warn, format!("work is late: {waiting} due, the oldest for {}", length(age)));
     }
+    for slow in &status.slow_jobs {
+        let (took, interval) = (length(slow.duration_ms), length(slow.interval_ms));
+        let job = format!("{}/{}", slow.tenant, slow.job);
+        let advice = "raise the interval or split the work";
+        say(Tone::Warn, format!("runs of {job} take {took} on average and are due every {interval}: {advice}"));
+    }
     if status.catalog.jobs == 0 {
         say(Tone::Warn, "there are no jobs: `leasehold apply leasehold.yaml` writes them".to_owned());
     }
@@ -115,7 +121,13 @@ fn queue(status: &Status) -> String {
 fn catalog(status: &Status) -> String {
     let number = |n: i64, thing| count(usize::try_from(n).unwrap_or(0), thing);
     let catalog = &status.catalog;
-    format!("{}, {}, revision {}", number(catalog.tenants, "tenant"), number(catalog.jobs, "job"), catalog.revision)
+    let paused = if catalog.paused > 0 { format!(" ({} paused)", catalog.paused) } else { String::new() };
+    format!(
+        "{}, {}{paused}, revision {}",
+        number(catalog.tenants, "tenant"),
+        number(catalog.jobs, "job"),
+        catalog.revision
+    )
 }
 
 fn fleet(executors: &[ExecutorView], palette: Palette) -> String {
@@ -158,8 +170,9 @@ fn state(executor: &ExecutorView) -> Cell {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
+    use leasehold_common::id::{JobName, TenantId};
     use leasehold_common::lease::Leader;
-    use leasehold_common::store::{CatalogView, QueueView};
+    use leasehold_common::store::{CatalogView, QueueView, SlowJob};
 
     use super::*;
 
@@ -189,7 +202,8 @@ mod tests {
             }],
             queue: QueueView { depth: 1, oldest_age_ms: Some(20), waiting: 5, running: 2 },
             next_due: Some("2026-11-21T02:00:04Z".parse().unwrap()),
-            catalog: CatalogView { revision: 2, tenants: 1, jobs: 4, stalled_interval_jobs: 0 },
+            catalog: CatalogView { revision: 2, tenants: 1, jobs: 4, stalled_interval_jobs: 0, paused: 0 },
+            slow_jobs: Vec::new(),
         }
     }
 
@@ -207,6 +221,13 @@ mod tests {
         status.executors[0].seen_ms_ago = 90_000;
         status.queue = QueueView { depth: 340, oldest_age_ms: Some(61_000), waiting: 0, running: 0 };
         status.catalog.stalled_interval_jobs = 1;
+        status.catalog.paused = 3;
+        status.slow_jobs = vec![SlowJob {
+            tenant: TenantId::new("acme").unwrap(),
+            job: JobName::new("sync").unwrap(),
+            duration_ms: 420_000,
+            interval_ms: 300_000,
+        }];
         insta::assert_snapshot!(overview(&status, Palette::plain()));
     }
 

@@ -37,8 +37,8 @@ impl Tone {
             Outcome::Succeeded => Self::Good,
             Outcome::Failed => Self::Warn,
             Outcome::Dead => Self::Bad,
-            Outcome::Overlapped | Outcome::Misfired => Self::Warn,
-            Outcome::Cancelled => Self::Dim,
+            Outcome::Overlapped | Outcome::Misfired | Outcome::Expired => Self::Warn,
+            Outcome::Cancelled | Outcome::Paused | Outcome::BlackedOut | Outcome::Superseded => Self::Dim,
         }
     }
 

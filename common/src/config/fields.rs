@@ -15,6 +15,13 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("version", "version: 1"),
     ("tenants", "tenants: [{id: acme, plan: enterprise}]"),
     ("jobs", "jobs: [{name: sync, every: 30s, http: {url: \"http://127.0.0.1:9000/\"}}]"),
+    ("recovery", "recovery: {total: 500, per_tenant: 50}"),
+    ("total", "total: 500"),
+    ("per_tenant", "per_tenant: 50"),
+    ("from", "from: \"2026-12-24T00:00\""),
+    ("to", "to: \"2027-01-02T00:00\""),
+    ("daily", "daily: \"02:00-03:00\""),
+    ("days", "days: [sat, sun]"),
     ("dev", "dev: {services: [{name: api, argv: [\"./api\"]}]}"),
     ("services", "services: [{name: api, argv: [\"./api\"]}]"),
     ("id", "id: acme"),
@@ -30,6 +37,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("schedules", "schedules: [{cron: \"0 9 * * MON-FRI\"}, {cron: \"0 12 * * SAT\"}]"),
     ("start", "start: \"2026-12-01T09:00\""),
     ("end", "end: \"2026-12-31T18:00\""),
+    ("max_runs", "max_runs: 10"),
     ("jitter", "jitter: 30s"),
     ("timezone", "timezone: Europe/Berlin"),
     ("dst", "dst: once"),
@@ -49,6 +57,15 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("max", "max: 5m"),
     ("factor", "factor: 2"),
     ("overlap", "overlap: skip"),
+    ("catch_up", "catch_up: last"),
+    ("policy", "policy: skip"),
+    ("limit", "limit: 100"),
+    ("grace", "grace: 1m"),
+    ("within", "within: 24h"),
+    ("expires", "expires: 10m"),
+    ("blackouts", "blackouts: [year-end]"),
+    ("on_blackout", "on_blackout: defer"),
+    ("pause_after", "pause_after: 5"),
     ("queue", "queue: default"),
     ("priority", "priority: 0"),
     ("the config", "version: 1"),
@@ -56,6 +73,9 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("a job", "{name: sync, every: 30s, http: {url: \"http://127.0.0.1:9000/\"}}"),
     ("a schedule", "{cron: \"0 9 * * MON-FRI\"}"),
     ("a service", "{name: api, argv: [\"./api\"]}"),
+    ("`blackouts` of the config", "blackouts: {nights: {daily: \"02:00-03:00\", timezone: Europe/Berlin}}"),
+    ("a blackout", "{daily: \"02:00-03:00\", timezone: Europe/Berlin}"),
+    ("an entry of `days`", "days: [sat, sun]"),
     ("a selector", "tenants: {features: [reports]}"),
 ];
 
@@ -159,7 +179,8 @@ pub(super) fn text<'n, 't>(report: &mut Report<'_>, node: &'n Node<'t>, what: &s
         }
         // A number in quotes is text, but still no expression and no URL.
         let help = match what {
-            "cron" | "url" | "timezone" | "at" | "spread" | "start" | "end" => example(what),
+            "cron" | "url" | "timezone" | "at" | "spread" | "start" | "end" | "from" | "to" | "daily" | "days"
+            | "overlap" | "catch_up" | "policy" | "on_blackout" | "an entry of `days`" => example(what),
             _ => Some(format!("put it in quotes: `\"{}\"`", scalar.text)),
         };
         report.error(&node.span, format!("{} must be text, not {}", quoted(what), node.kind()), help);
@@ -227,6 +248,11 @@ pub(super) fn integer(report: &mut Report<'_>, entry: &Entry<'_>, limits: RangeI
             None
         }
     }
+}
+
+/// A whole number from 1 up to `most`.
+pub(super) fn count(report: &mut Report<'_>, entry: &Entry<'_>, most: u32) -> Option<u32> {
+    u32::try_from(integer(report, entry, 1..=most.into())?).ok()
 }
 
 /// A number of any kind.

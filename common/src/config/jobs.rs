@@ -5,19 +5,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Job;
+use super::blackouts::{self, Blackouts, Rule};
 use super::fields::{self, Fields};
 use super::handler;
 use super::node::{Entry, Node};
+use super::policies::{self, Policies};
 use super::report::Report;
 use super::selector::{self, Attributes};
 use super::source::Span;
-use super::templates::{self, Used};
+use super::templates::{self, GIVE_OR_NARROW, Used};
 use super::tenants::Roster;
 use super::timing::{self, Timing};
-use crate::definition::{Definition, HandlerSpec, Overlap, ScheduleSpec, Tenant};
+use crate::definition::{Definition, HandlerSpec, OnBlackout, ScheduleSpec, Tenant};
 use crate::id::{JobName, QueueName};
 use crate::retry::{Backoff, RetryPolicy};
-use crate::schedule::Zone;
+use crate::schedule::{Blackout, Zone};
 
 /// The least of a duration.
 const LEAST: Duration = Duration::from_millis(1);
@@ -37,7 +39,10 @@ const KEYS: &[&str] = &[
     "dst",
     "start",
     "end",
+    "max_runs",
     "jitter",
+    "blackouts",
+    "on_blackout",
     "http",
     "command",
     "handler",
@@ -45,6 +50,9 @@ const KEYS: &[&str] = &[
     "timeout",
     "retry",
     "overlap",
+    "catch_up",
+    "expires",
+    "pause_after",
     "queue",
     "priority",
 ];
@@ -55,32 +63,48 @@ struct Body {
     payload: Option<serde_json::Value>,
     timeout: Duration,
     retry: RetryPolicy,
-    overlap: Overlap,
     queue: QueueName,
     priority: i16,
 }
 
+/// When a job is due and when it does not run, for the zones of some tenants.
+struct Times {
+    schedule: ScheduleSpec,
+    blackouts: Vec<Blackout>,
+}
+
 impl Body {
-    fn define(&self, schedule: ScheduleSpec) -> Definition {
+    fn define(&self, times: Times, policies: &Policies) -> Definition {
         Definition {
-            schedule,
+            schedule: times.schedule,
             handler: self.handler.clone(),
             payload: self.payload.clone(),
             timeout: self.timeout,
             retry: self.retry.clone(),
-            overlap: self.overlap,
+            overlap: policies.overlap,
             queue: self.queue.clone(),
             priority: self.priority,
+            buffer: policies.buffer,
+            catch_up: policies.catch_up,
+            expires: policies.expires,
+            blackouts: times.blackouts,
+            on_blackout: policies.on_blackout,
+            pause_after: policies.pause_after,
         }
     }
 }
 
-pub(super) fn read(report: &mut Report<'_>, entry: Option<&Entry<'_>>, roster: &Roster) -> Vec<Job> {
+pub(super) fn read(
+    report: &mut Report<'_>,
+    entry: Option<&Entry<'_>>,
+    roster: &Roster,
+    blackouts: &mut Blackouts<'_, '_>,
+) -> Vec<Job> {
     let Some(entry) = entry else { return Vec::new() };
     let have = Attributes::of(&roster.tenants);
     let mut seen = HashMap::new();
     let nodes = fields::list(report, &entry.value, "jobs").unwrap_or_default();
-    nodes.iter().filter_map(|node| job(report, node, roster, &have, &mut seen)).collect()
+    nodes.iter().filter_map(|node| job(report, node, roster, &have, blackouts, &mut seen)).collect()
 }
 
 fn job(
@@ -88,6 +112,7 @@ fn job(
     node: &Node<'_>,
     roster: &Roster,
     have: &Attributes<'_>,
+    blackouts: &mut Blackouts<'_, '_>,
     seen: &mut HashMap<JobName, usize>,
 ) -> Option<Job> {
     let fields = Fields::read(report, node, "a job", KEYS)?;
@@ -95,6 +120,8 @@ fn job(
     let selector = selector::read(report, fields.get("tenants"));
     let mut used = Vec::new();
     let timing = timing::read(report, &fields);
+    let named = blackouts.of_job(report, &fields);
+    let policies = policies::read(report, &fields, timing.as_ref());
     let body = body(report, &fields, &mut used);
 
     let matched = selector.as_ref().map(|selector| selector.matching(&roster.tenants)).unwrap_or_default();
@@ -104,39 +131,68 @@ fn job(
     // The name is only a value of templates here; without one the other mistakes can still be found.
     let shown = name.clone().or_else(|| JobName::new("job").ok())?;
     for used in &used {
-        templates::check_tenants(report, used, &shown, &roster.tenants, &matched);
+        templates::check_tenants(report, used, &shown, &roster.tenants, &matched, GIVE_OR_NARROW);
     }
-    let schedules = timing.map(|timing| schedules(report, &timing, &shown, &roster.tenants, &matched));
-    let (name, (schedules, tenants), body) = (name?, schedules?, body?);
-    let definitions = schedules.into_iter().map(|schedule| Arc::new(body.define(schedule))).collect();
+    let rules = named.as_deref().map(|named| blackouts.rules(named)).unwrap_or_default();
+    let times = timing.as_ref().map(|timing| times(report, timing, &rules, &shown, &roster.tenants, &matched));
+    if let (Some(timing), Some((times, assigned)), Some(policies)) = (&timing, &times, &policies) {
+        let waits = timing.is_delay() || policies.on_blackout == OnBlackout::Defer;
+        warn_of_nothing_left(report, &fields, &shown, waits, &roster.tenants, (times, assigned));
+    }
+    let (name, (times, tenants), body, policies) = (name?, times?, body?, policies?);
+    let definitions = times.into_iter().map(|times| Arc::new(body.define(times, &policies))).collect();
     Some(Job { name, definitions, tenants })
 }
 
-/// One schedule for each zone, and which tenant has which.
-fn schedules(
+fn warn_of_nothing_left(
+    report: &mut Report<'_>,
+    job: &Fields<'_, '_>,
+    name: &JobName,
+    waits: bool,
+    tenants: &[Tenant],
+    (times, assigned): (&[Times], &[(usize, usize)]),
+) {
+    let Some(entry) = job.get("blackouts") else { return };
+    let jobs = assigned.iter().map(|&(tenant, index)| {
+        let Times { schedule, blackouts } = &times[index];
+        (&tenants[tenant].id, schedule, blackouts.as_slice())
+    });
+    blackouts::warn_of_nothing_left(report, &entry.key_span, name, waits, jobs);
+}
+
+/// The times for each set of zones, and which tenant has which.
+fn times(
     report: &mut Report<'_>,
     timing: &Timing<'_, '_>,
+    blackouts: &[&Rule<'_, '_>],
     job: &JobName,
     tenants: &[Tenant],
     matched: &[usize],
-) -> (Vec<ScheduleSpec>, Vec<(usize, usize)>) {
-    let zones = timing.zones(report, job, tenants, matched);
-    let mut schedules = Vec::new();
+) -> (Vec<Times>, Vec<(usize, usize)>) {
+    let mut zones = timing.zones(report, job, tenants, matched);
+    let of_schedule = zones.len();
+    zones.extend(blackouts.iter().map(|rule| rule.zones(report, job, tenants, matched)));
+    let mut times = Vec::new();
     let mut by_zones: HashMap<Vec<&Zone>, usize> = HashMap::new();
     let mut assigned = Vec::with_capacity(matched.len());
     for (position, &tenant) in matched.iter().enumerate() {
         let here = zones.iter().map(|zones| zones.get(position).and_then(Option::as_ref)).collect::<Option<Vec<_>>>();
         let Some(here) = here else { continue }; // reported: the config is not used
         let index = by_zones.get(&here).copied().unwrap_or_else(|| {
-            let schedule = timing.spec(&here);
+            let (of_schedule, of_blackouts) = here.split_at(of_schedule);
+            let schedule = timing.spec(of_schedule);
             timing.check(report, &schedule);
-            schedules.push(schedule);
-            by_zones.insert(here, schedules.len() - 1);
-            schedules.len() - 1
+            let blackouts = blackouts.iter().zip(of_blackouts).map(|(rule, zone)| rule.resolve(report, zone)).collect();
+            times.push(Times { schedule, blackouts });
+            by_zones.insert(here, times.len() - 1);
+            times.len() - 1
         });
         assigned.push((tenant, index));
     }
-    (schedules, assigned)
+    let mut sharing = vec![0; times.len()];
+    assigned.iter().for_each(|&(_, index)| sharing[index] += 1);
+    timing.check_ceiling(report, sharing.into_iter().max().unwrap_or(0));
+    (times, assigned)
 }
 
 fn job_name(report: &mut Report<'_>, entry: &Entry<'_>, seen: &mut HashMap<JobName, usize>) -> Option<JobName> {
@@ -162,9 +218,6 @@ fn body<'n, 't>(report: &mut Report<'_>, job: &Fields<'n, 't>, used: &mut Vec<Us
         None => Some(Definition::DEFAULT_TIMEOUT),
     };
     let retry = job.get("retry").map_or(Some(RetryPolicy::default()), |entry| retry(report, &entry.value));
-    let overlap = job.get("overlap").map_or(Some(Overlap::default()), |entry| {
-        fields::word(report, entry, &[("skip", Overlap::Skip), ("allow", Overlap::Allow)])
-    });
     let queue = job.get("queue").map_or(Some(QueueName::default()), |entry| {
         fields::name(report, &entry.value, "queue", |text| QueueName::new(text))
     });
@@ -177,7 +230,6 @@ fn body<'n, 't>(report: &mut Report<'_>, job: &Fields<'n, 't>, used: &mut Vec<Us
         payload: payload?.filter(|payload| !payload.is_null()),
         timeout: timeout?,
         retry: retry?,
-        overlap: overlap?,
         queue: queue?,
         priority: priority?,
     })

@@ -12,6 +12,8 @@
 //! | `tenants`, `selector` | who there is, and to whom a job applies |
 //! | `jobs`, `handler`, `url`, `templates` | what a job is |
 //! | `timing`, `zones` | when it is due, and on whose clocks |
+//! | `blackouts` | when it does not run |
+//! | `policies`, `recovery` | what becomes of due times that cannot simply run, and how fast missed ones are made up for |
 //! | `report`, `diagnostic`, `source` | collecting, ordering and showing mistakes |
 //!
 //! Invariants: no text panics; a check costs time in proportion to the length of the text, and to the tenants times
@@ -21,12 +23,15 @@
 //! On failure: broken YAML ends the check with one error. Everything else is collected, so that one check shows all
 //! mistakes; a part that is wrong is left out of the checks that need it, so that one mistake is one message.
 
+mod blackouts;
 mod diagnostic;
 mod env;
 mod fields;
 mod handler;
 mod jobs;
 mod node;
+mod policies;
+mod recovery;
 mod report;
 mod selector;
 mod source;
@@ -48,12 +53,14 @@ use self::node::{Entry, Node, Value};
 pub use self::report::MAX_SHOWN;
 use self::report::Report;
 use self::source::Source;
-use crate::catalog::{Desired, DesiredJob};
+use crate::catalog::{Desired, DesiredJob, Recovery};
 use crate::definition::{Definition, Tenant};
 use crate::id::{JobName, NameError, check_name};
 
 /// The one version of the schema.
 const VERSION: i128 = 1;
+/// The keys of a file.
+const KEYS: &[&str] = &["version", "tenants", "blackouts", "jobs", "recovery", "dev"];
 /// A longer file is refused.
 const MAX_FILE_BYTES: u64 = 256 * 1024 * 1024;
 
@@ -64,6 +71,7 @@ pub struct Config {
     pub services: Vec<Service>,
     tenants: Vec<Tenant>,
     jobs: Vec<Job>,
+    recovery: Recovery,
 }
 
 /// A program that runs beside `leasehold dev`.
@@ -170,10 +178,12 @@ fn config(report: &mut Report<'_>, root: &Node<'_>) -> Option<Config> {
         report.error(&(0..0), "the config is empty", Some(help));
         return None;
     }
-    let fields = Fields::read(report, root, "the config", &["version", "tenants", "jobs", "dev"])?;
+    let fields = Fields::read(report, root, "the config", KEYS)?;
     version(report, &fields);
     let roster = tenants::read(report, fields.get("tenants"));
-    let jobs = jobs::read(report, fields.get("jobs"), &roster);
+    let mut blackouts = blackouts::read(report, &fields);
+    let jobs = jobs::read(report, fields.get("jobs"), &roster, &mut blackouts);
+    let recovery = recovery::read(report, fields.get("recovery"));
     let services = fields.get("dev").map(|entry| services(report, &entry.value)).unwrap_or_default();
     let nothing = [("tenants", roster.tenants.is_empty() && roster.complete), ("jobs", jobs.is_empty())];
     for (key, empty) in nothing {
@@ -184,7 +194,11 @@ fn config(report: &mut Report<'_>, root: &Node<'_>) -> Option<Config> {
             report.warn(&span, format!("there are no {key}, so nothing will run"), None);
         }
     }
-    Some(Config { services, tenants: roster.tenants, jobs })
+    if report.errors() == 0 {
+        // A mistake elsewhere may be why nothing names one.
+        blackouts.warn_of_unused(report);
+    }
+    Some(Config { services, tenants: roster.tenants, jobs, recovery: recovery? })
 }
 
 fn version(report: &mut Report<'_>, fields: &Fields<'_, '_>) {
@@ -251,6 +265,6 @@ impl Config {
                 definition: Arc::clone(&job.definitions[definition]),
             }));
         }
-        Desired { tenants: self.tenants.clone(), jobs }
+        Desired { tenants: self.tenants.clone(), jobs, recovery: self.recovery }
     }
 }

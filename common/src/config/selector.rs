@@ -161,7 +161,8 @@ impl Selector<'_, '_> {
 /// A suggestion is worth looking at so many names, and not at a hundred thousand for each of a thousand jobs.
 const SUGGEST_AMONG: usize = 1_000;
 
-fn suggestion<'a>(report: &Report<'_>, word: &str, names: impl Iterator<Item = &'a str>) -> Option<String> {
+/// "Did you mean", among names that tenants and users have made up.
+pub(super) fn suggestion<'a>(report: &Report<'_>, word: &str, names: impl Iterator<Item = &'a str>) -> Option<String> {
     if report.is_crowded() {
         return None;
     }

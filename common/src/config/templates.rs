@@ -30,13 +30,18 @@ pub(super) fn parse(report: &mut Report<'_>, text: &Text<'_, '_>) -> Option<Temp
     }
 }
 
-/// Reports the tenants for which a template cannot be rendered, one error for each variable.
+/// What to do where the tenants of a job lack something.
+pub(super) const GIVE_OR_NARROW: &str = "give every tenant that the job applies to one, or narrow the job's `tenants`";
+
+/// Reports the tenants for which a template cannot be rendered, one error for each variable. `help` is for those that
+/// lack a value.
 pub(super) fn check_tenants(
     report: &mut Report<'_>,
     used: &Used<'_, '_>,
     job: &JobName,
     tenants: &[Tenant],
     matched: &[usize],
+    help: &str,
 ) {
     let mut lacking: Vec<(&Variable, _, Named)> = Vec::new();
     for (variable, part) in used.template.spans() {
@@ -65,8 +70,7 @@ pub(super) fn check_tenants(
         let span = used.text.part(report, &part);
         let has_no = if named.count == 1 { "has no" } else { "have no" };
         let what = variable.as_attribute();
-        let help = "give every tenant that the job applies to one, or narrow the job's `tenants`".to_owned();
-        report.error(&span, format!("{names} {has_no} {what}"), Some(help));
+        report.error(&span, format!("{names} {has_no} {what}"), Some(help.to_owned()));
     }
     if let Some(names) = dots.list() {
         let help = "such a segment would lead to another path".to_owned();
@@ -87,6 +91,11 @@ impl Named {
             self.first.push(id.clone());
         }
         self.count += 1;
+    }
+
+    /// How many they are.
+    pub(super) fn count(&self) -> usize {
+        self.count
     }
 
     /// `tenant acme`, `tenants a, b and c`, `tenants a, b, c, d, e and 95 more`; `None` if there are none.

@@ -6,7 +6,7 @@ use super::fields::{self, Text};
 use super::node::Entry;
 use super::report::Report;
 use super::source::Span;
-use super::templates;
+use super::templates::{self, Used};
 use crate::definition::Tenant;
 use crate::id::JobName;
 use crate::schedule::{Zone, ZoneError};
@@ -57,19 +57,22 @@ pub(super) fn read<'n, 't>(report: &mut Report<'_>, entry: &'n Entry<'t>) -> Opt
     Some(ZoneRule::Template { template, text })
 }
 
-/// The zone of each tenant, by position; reports those whose values make no zone. Tenants that lack a value are
-/// passed over: the check of templates names them.
+/// The zone of each tenant, by position; reports those that lack a value, with `help`, and those whose values make no
+/// zone.
 pub(super) fn of_tenants(
     report: &mut Report<'_>,
     rule: &ZoneRule<'_, '_>,
     job: &JobName,
     tenants: &[Tenant],
     matched: &[usize],
+    help: &str,
 ) -> Vec<Option<Zone>> {
     let (template, text) = match rule {
         ZoneRule::Fixed(zone) => return vec![Some(zone.clone()); matched.len()],
         ZoneRule::Template { template, text } => (template, text),
     };
+    let used = Used { template: template.clone(), text: text.clone(), escape: Escape::None };
+    templates::check_tenants(report, &used, job, tenants, matched, help);
     let mut known: HashMap<String, Option<Zone>> = HashMap::new();
     let mut bad = templates::Named::default();
     let mut first_bad = None;

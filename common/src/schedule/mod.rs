@@ -21,14 +21,19 @@
 //! |---|---|
 //! | `cron` | the dialect: text to sets of seconds, minutes, hours, days, years; the search in civil time |
 //! | `dst` | civil time to instants, and what becomes of times that a clock change skips or repeats |
+//! | `change` | what a clock change does to an expression, for people |
 //! | `moment` | points in time as people name them, and when the clocks of a zone show them |
 //! | `rate` | the grid of a fixed rate |
 //! | `window` | once a day, somewhere in a window |
 //! | `jitter` | a small delay of each due time |
 //! | `zone` | validated IANA zones of the compiled-in database |
 //! | `spread` | the hash that spreads work, stable over versions and machines |
+//! | `blackout`, `days` | named times in which jobs do not run, on some days of the week or all |
 
+mod blackout;
+mod change;
 mod cron;
+mod days;
 mod dst;
 mod jitter;
 mod moment;
@@ -41,7 +46,10 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
+pub use self::blackout::{Blackout, BlackoutTime, blacked_out};
+pub use self::change::{ClockChange, Effect, Fire};
 pub use self::cron::{CronError, CronExpr, Fault, Field};
+pub use self::days::{Days, DaysError};
 pub use self::dst::DstPolicy;
 use self::jitter::Jitter;
 pub use self::moment::{Moment, MomentError};
@@ -95,7 +103,7 @@ pub enum Schedule {
     ),
     /// The due times from one instant up to another.
     Within {
-        /// Not a fixed delay.
+        /// The schedule. Of a fixed delay the planner keeps the limits.
         schedule: Box<Schedule>,
         /// The first instant that may be one.
         start: Option<Timestamp>,
@@ -134,8 +142,7 @@ impl Schedule {
             Self::Spread { window, zone, key } => window.next_after(*key, zone.tz(), after),
             Self::Any(schedules) => schedules.iter().filter_map(|schedule| schedule.next_after(after)).min(),
             Self::Within { schedule, start, end } => {
-                let before = |start: Timestamp| start.checked_sub(SignedDuration::from_nanos(1)).unwrap_or(start);
-                let from = start.map_or(after, |start| after.max(before(start)));
+                let from = start.map_or(after, |start| after.max(just_before(start)));
                 schedule.next_after(from).filter(|due| end.is_none_or(|end| *due < end))
             }
             Self::Jittered { schedule, jitter, key } => {
@@ -149,15 +156,44 @@ impl Schedule {
     pub fn interval(&self) -> Option<Duration> {
         match self {
             Self::Every { interval } => Some(*interval),
+            Self::Within { schedule, .. } => schedule.interval(),
             _ => None,
         }
     }
 
+    /// The first instant that may be due, if one was set.
+    #[must_use]
+    pub fn start(&self) -> Option<Timestamp> {
+        match self {
+            Self::Within { start, .. } => *start,
+            _ => None,
+        }
+    }
+
+    /// Which schedules of a list are due exactly then, by their positions from 0. Empty for a schedule that is no list,
+    /// and where jitter hides them.
+    #[must_use]
+    pub fn sources(&self, due: Timestamp) -> Vec<usize> {
+        let is_due = |schedule: &Self| schedule.next_after(just_before(due)) == Some(due);
+        match self {
+            Self::Any(schedules) => {
+                schedules.iter().enumerate().filter(|(_, one)| is_due(one)).map(|(position, _)| position).collect()
+            }
+            Self::Within { schedule, .. } if is_due(self) => schedule.sources(due),
+            _ => Vec::new(),
+        }
+    }
+
     /// The instant from which nothing is due any more, if one was set.
-    fn end(&self) -> Option<Timestamp> {
+    #[must_use]
+    pub fn end(&self) -> Option<Timestamp> {
         match self {
             Self::Within { end, .. } => *end,
             _ => None,
         }
     }
+}
+
+fn just_before(at: Timestamp) -> Timestamp {
+    at.checked_sub(SignedDuration::from_nanos(1)).unwrap_or(at)
 }

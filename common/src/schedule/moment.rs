@@ -81,8 +81,13 @@ impl Shown {
 /// When the clocks of a zone show a civil time. Never earlier for a later time. `None` at the ends of time only.
 pub(super) fn shown(civil: DateTime, zone: &TimeZone) -> Option<Shown> {
     Some(match zone.to_ambiguous_timestamp(civil).offset() {
-        AmbiguousOffset::Unambiguous { offset } | AmbiguousOffset::Fold { before: offset, .. } => {
-            Shown::At(offset.to_timestamp(civil).ok()?)
+        AmbiguousOffset::Unambiguous { offset } => Shown::At(offset.to_timestamp(civil).ok()?),
+        AmbiguousOffset::Fold { before, after } => {
+            let first = before.to_timestamp(civil).ok()?;
+            // Where the last change on record is none on the clock (Nuuk in October 2023), the rule for the years
+            // after it makes up an earlier pass that never was.
+            let was = zone.to_offset(first) == before;
+            Shown::At(if was { first } else { after.to_timestamp(civil).ok()? })
         }
         AmbiguousOffset::Gap { before, after } => {
             // By the old offset the time is after the change; `preceding` excludes its argument.

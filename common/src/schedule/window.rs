@@ -58,6 +58,13 @@ const DAYS: usize = 8;
 const SALT: u64 = 0x5052_4541_4453_4c4f;
 
 impl Window {
+    /// How long it is where clocks do not change, in seconds.
+    #[must_use]
+    pub fn seconds(self) -> u32 {
+        let minutes = if self.end > self.start { self.end - self.start } else { self.end + DAY - self.start };
+        u32::from(minutes) * 60
+    }
+
     /// The first due time strictly after `after` for a job with this key.
     pub(super) fn next_after(self, key: u64, zone: &TimeZone, after: Timestamp) -> Option<Timestamp> {
         let today = zone.to_datetime(after).date();
@@ -76,9 +83,7 @@ impl Window {
     /// When a job is due in the window that starts on a day. The window of the next day never starts before this one
     /// ends, so due times increase with the days.
     fn due_on(self, date: Date, key: u64, zone: &TimeZone) -> Option<Timestamp> {
-        let last = if self.end > self.start && self.end < DAY { date } else { date.tomorrow().ok()? };
-        let start = shown(date.to_datetime(time(self.start)), zone)?;
-        let end = shown(last.to_datetime(time(self.end)), zone)?.reached();
+        let (start, end) = self.on(date, zone)?;
         let from = start.reached();
         // Clocks change at whole seconds.
         let length = u64::try_from(end.as_second() - from.as_second()).ok()?.checked_mul(1000)?;
@@ -90,6 +95,18 @@ impl Window {
                 Timestamp::from_millisecond(from.as_millisecond().checked_add(place)?).ok()
             }
         }
+    }
+
+    /// From when to when the window that starts on a day is, the end excluded. Empty if the clocks skip all of it.
+    pub(super) fn stretch(self, date: Date, zone: &TimeZone) -> Option<(Timestamp, Timestamp)> {
+        self.on(date, zone).map(|(start, end)| (start.reached(), end))
+    }
+
+    fn on(self, date: Date, zone: &TimeZone) -> Option<(Shown, Timestamp)> {
+        let last = if self.end > self.start && self.end < DAY { date } else { date.tomorrow().ok()? };
+        let start = shown(date.to_datetime(time(self.start)), zone)?;
+        let end = shown(last.to_datetime(time(self.end)), zone)?.reached();
+        Some((start, end))
     }
 }
 

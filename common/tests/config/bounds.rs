@@ -7,7 +7,7 @@ use std::sync::Arc;
 use leasehold_common::config::{self, LoadError, Severity};
 use proptest::prelude::*;
 
-use crate::{EXAMPLE, check, env, good, said, with_jobs};
+use crate::{EXAMPLE, POLICIES, check, env, good, said, with_jobs};
 
 #[test]
 fn aliases_cannot_be_made_to_explode() {
@@ -108,7 +108,7 @@ fn files_that_hold_no_text_are_refused() {
 }
 
 /// Pieces of configs, to get past the parser more often than wild bytes do.
-const PIECES: [&str; 40] = [
+const PIECES: [&str; 50] = [
     "version: 1\n",
     "tenants:\n",
     "  - ",
@@ -149,6 +149,16 @@ const PIECES: [&str; 40] = [
     "payload",
     "0x1",
     "\r\n",
+    "blackouts",
+    "from",
+    "to",
+    "daily",
+    "days",
+    "2026-12-24",
+    "22:00-04:00",
+    "overlap",
+    "policy",
+    "recovery",
 ];
 
 /// The places of a diagnostic are in the text, and nothing raw is printed.
@@ -177,8 +187,12 @@ proptest! {
     }
 
     #[test]
-    fn no_damage_to_a_good_config_panics(at in 0..EXAMPLE.len(), cut in 0..40_usize, piece in proptest::sample::select(&PIECES[..])) {
-        if let (Some(before), Some(after)) = (EXAMPLE.get(..at), EXAMPLE.get((at + cut).min(EXAMPLE.len())..)) {
+    fn no_damage_to_a_good_config_panics(
+        good in proptest::sample::select(&[EXAMPLE, POLICIES][..]), at in 0.0..1.0_f64, cut in 0..40_usize,
+        piece in proptest::sample::select(&PIECES[..]),
+    ) {
+        let at = (at * good.len() as f64) as usize;
+        if let (Some(before), Some(after)) = (good.get(..at), good.get((at + cut).min(good.len())..)) {
             assert_sound(&format!("{before}{piece}{after}"));
         }
     }

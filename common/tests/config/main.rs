@@ -2,14 +2,18 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod blackouts;
 mod bounds;
 mod manual;
 mod messages;
+mod policies;
 mod rules;
 
 use std::fmt::Write;
+use std::sync::Arc;
 
 use leasehold_common::config::{self, Checked, Config};
+use leasehold_common::definition::Definition;
 
 /// The text must be the one that is on record.
 macro_rules! assert_snapshot {
@@ -85,9 +89,45 @@ jobs:
     command: {argv: ["./report.sh", "{{ tenant.id }}"]}
 "#;
 
+/// An example with all policies.
+const POLICIES: &str = include_str!("../../../examples/policies.yaml");
+
 /// The config of a text that must be faultless.
 fn good(text: &str) -> Config {
     let checked = check(text);
     assert_eq!(said(text), "");
     checked.config.unwrap()
+}
+
+/// A config with some blackouts and a job that has these lines; a job beside it names them all.
+fn with_blackouts(lines: &str) -> String {
+    let jobs = format!(
+        "  - name: a\n    handler: a\n    {lines}\n  - {{name: all, every: 1h, handler: a, blackouts: [year-end, nights, weekend]}}\n"
+    );
+    format!(
+        "{}blackouts:\n  year-end: {{from: 2026-12-24, to: 2027-01-02T08:00, timezone: Europe/Berlin}}\n  \
+         nights: {{daily: 02:00-03:00, days: mon-fri}}\n  weekend: {{daily: 00:00-24:00, days: [sat, sun]}}\n",
+        with_jobs(&jobs)
+    )
+}
+
+/// The first definition of a job with these lines.
+fn definition(lines: &str) -> Arc<Definition> {
+    Arc::clone(&good(&with_blackouts(lines)).desired().jobs[0].definition)
+}
+
+/// Everything that is said of jobs with these lines, each under its lines.
+fn said_of_lines(cases: &[&str]) -> String {
+    said_of_texts(&cases.iter().map(|lines| (*lines, with_blackouts(lines))).collect::<Vec<_>>())
+}
+
+/// Several configs, each under its name, with all that is said about them.
+fn said_of_texts(cases: &[(&str, String)]) -> String {
+    let mut out = String::new();
+    for (name, text) in cases {
+        let said = said(text);
+        assert!(!said.is_empty(), "nothing is said about: {name}");
+        writeln!(out, "=== {name}\n{said}").unwrap();
+    }
+    out
 }

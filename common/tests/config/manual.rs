@@ -1,20 +1,23 @@
 //! The manual of the config file is true: its examples check, and its messages are the ones that are printed.
 
+use leasehold_common::catalog::Recovery;
 use leasehold_common::config::{self, Checked};
-use leasehold_common::definition::Definition;
+use leasehold_common::definition::{CatchUp, Definition, Overlap};
 use leasehold_common::duration;
 use leasehold_common::retry::RetryPolicy;
 use leasehold_common::template::VARIABLES;
 
 const MANUAL: &str = include_str!("../../../docs/reference/config.md");
 
+const SCHEDULES: &str = include_str!("../../../docs/reference/schedules.md");
+
 const SCHEMA: &str = include_str!("../../../docs/reference/leasehold.schema.json");
 
-/// The fenced blocks: what stands behind the opening fence, and the text.
-fn blocks() -> Vec<(&'static str, String)> {
+/// The fenced blocks of a page: what stands behind the opening fence, and the text.
+fn blocks(page: &str) -> Vec<(&str, String)> {
     let mut blocks = Vec::new();
     let mut open: Option<(&str, String)> = None;
-    for line in MANUAL.lines() {
+    for line in page.lines() {
         match (&mut open, line.strip_prefix("```")) {
             (None, Some(kind)) => open = Some((kind, String::new())),
             (Some(_), Some(_)) => blocks.extend(open.take()),
@@ -33,6 +36,14 @@ fn complete(block: &str) -> String {
     match first.split(':').next() {
         Some("version") => block.to_owned(),
         Some("tenants") => format!("version: 1\njobs: [{{name: a, every: 1h, handler: a}}]\n{block}"),
+        Some("recovery") => {
+            format!("version: 1\n{TENANT}\njobs: [{{name: a, every: 1h, handler: a}}]\n{block}")
+        }
+        Some("blackouts") if first == "blackouts:" => {
+            let names: Vec<_> = block.lines().skip(1).filter_map(|line| line.trim().split_once(": ")).collect();
+            let names = names.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+            format!("version: 1\n{TENANT}\njobs: [{{name: a, every: 1h, handler: a, blackouts: [{names}]}}]\n{block}")
+        }
         _ => {
             let mut job: String = block.lines().map(|line| format!("    {line}\n")).collect();
             if !["http:", "command:", "handler:"].iter().any(|key| block.contains(key)) {
@@ -53,23 +64,27 @@ fn said(checked: &Checked) -> String {
 
 #[test]
 fn the_first_example_is_the_one_that_other_tests_use() {
-    assert_eq!(blocks()[0].1.trim(), crate::EXAMPLE.trim());
+    assert_eq!(blocks(MANUAL)[0].1.trim(), crate::EXAMPLE.trim());
 }
 
 #[test]
 fn every_example_is_faultless() {
-    let examples: Vec<_> = blocks().into_iter().filter(|(kind, _)| *kind == "yaml").collect();
-    assert!(examples.len() >= 10, "found only {} examples", examples.len());
+    // Of the schedules, the block at the top shows the kinds under each other.
+    let (_, policies) = SCHEDULES.split_once("\n## Policies\n").unwrap();
+    let (manual, policies) = (blocks(MANUAL), blocks(policies));
+    assert!(manual.len() >= 20 && policies.len() >= 4, "{} and {} examples", manual.len(), policies.len());
+    let examples = manual.into_iter().chain(policies).filter(|(kind, _)| *kind == "yaml");
     for (_, block) in examples {
         let checked = check(&complete(&block));
         assert_eq!(said(&checked), "", "in the example\n{block}");
         assert!(checked.config.is_some());
     }
+    assert_eq!(said(&check(crate::POLICIES)), "");
 }
 
 #[test]
 fn the_messages_are_the_ones_that_are_printed() {
-    let blocks = blocks();
+    let blocks = blocks(MANUAL);
     let wrong: Vec<_> = blocks.windows(2).filter(|pair| pair[0].0 == "yaml wrong").collect();
     assert_eq!(wrong.len(), 1);
     for pair in wrong {
@@ -83,13 +98,50 @@ fn the_tables_name_what_there_is() {
     for variable in VARIABLES {
         assert!(MANUAL.contains(&format!("| `{variable}` |")), "{variable} is not in the manual");
     }
-    let text = "version: 1\ntenants: [{id: a}]\njobs: [{x: y, name: a, every: 1h, handler: b}]\n";
-    let help = check(text).diagnostics[0].help.clone().unwrap();
-    let keys = help.strip_prefix("the keys of a job are ").unwrap();
-    for key in keys.split(", ") {
-        assert!(MANUAL.contains(&format!("\n| `{key}` | ")), "the key {key} is not in the manual");
+    for (what, text, count) in [
+        ("the config", "version: 1\n~x: y\n".to_owned(), 6),
+        ("a job", job("~x: y"), 28),
+        ("a blackout", "version: 1\nblackouts: {a: {~x: y}}\n".to_owned(), 5),
+        ("`overlap`", job("overlap: {~x: y}"), 2),
+        ("`catch_up`", job("catch_up: {~x: y}"), 3),
+        ("`recovery`", "version: 1\nrecovery: {~x: y}\n".to_owned(), 2),
+    ] {
+        let keys = keys_of(what, &text);
+        for key in &keys {
+            assert!(MANUAL.contains(&format!("\n| `{key}` | ")), "the key {key} of {what} is not in the manual");
+        }
+        assert_eq!(keys.len(), count, "{what}");
     }
-    assert_eq!(keys.split(", ").count(), 22);
+}
+
+#[test]
+fn the_tables_name_every_word() {
+    let words = |key: &str| {
+        let text = job(&format!("{key}: none-of-them"));
+        let start = format!("`{key}` must be one of ");
+        let words = check(&text).diagnostics.into_iter().find_map(|f| Some(f.message.strip_prefix(&start)?.to_owned()));
+        words.unwrap().split(", ").map(str::to_owned).collect::<Vec<_>>()
+    };
+    for (key, count) in [("overlap", 5), ("catch_up", 3)] {
+        let words = words(key);
+        assert_eq!(words.len(), count, "{key}");
+        for (page, text) in [("config.md", MANUAL), ("schedules.md", SCHEDULES)] {
+            let (_, table) = text.split_once(&format!("\n| `{key}` | ")).unwrap();
+            // The first table with that head: in the manual the one of jobs has a row of that name.
+            let table = table.split_once(&format!("\n| `{key}` | ")).map_or(table, |(_, table)| table);
+            let table = table.split_once("\n\n").unwrap().0;
+            let named = table.lines().filter(|line| line.starts_with("| `")).count();
+            assert_eq!(named, count, "{key} in {page}");
+            for word in &words {
+                assert!(table.contains(&format!("\n| {word} ")), "{word} of {key} is not in {page}");
+            }
+        }
+    }
+}
+
+/// A config with a job that has these keys too.
+fn job(rest: &str) -> String {
+    format!("version: 1\njobs: [{{name: a, every: 1h, {rest}}}]\n")
 }
 
 /// The keys of one kind of map, as the check lists them for a key that it does not know.
@@ -104,7 +156,6 @@ fn keys_of(what: &str, text: &str) -> Vec<String> {
 #[test]
 fn the_schema_for_editors_knows_the_same_keys() {
     let schema: serde_json::Value = serde_json::from_str(SCHEMA).unwrap();
-    let job = |rest: &str| format!("version: 1\njobs: [{{name: a, every: 1h, {rest}}}]\n");
     for (what, pointer, text) in [
         ("the config", "", "version: 1\n~x: y\n".to_owned()),
         ("a tenant", "/$defs/tenant", "version: 1\ntenants: [{~x: y}]\n".to_owned()),
@@ -113,6 +164,10 @@ fn the_schema_for_editors_knows_the_same_keys() {
         ("a job", "/$defs/job", job("~x: y")),
         ("a schedule", "/$defs/schedule", "version: 1\njobs: [{name: a, schedules: [{~x: y}]}]\n".to_owned()),
         ("a selector", "/$defs/selector", job("tenants: {~x: y}")),
+        ("a blackout", "/$defs/blackout", "version: 1\nblackouts: {a: {~x: y}}\n".to_owned()),
+        ("`overlap`", "/$defs/overlap", job("overlap: {~x: y}")),
+        ("`catch_up`", "/$defs/catch_up", job("catch_up: {~x: y}")),
+        ("`recovery`", "/properties/recovery", "version: 1\nrecovery: {~x: y}\n".to_owned()),
         ("`http`", "/$defs/http", job("http: {~x: y}")),
         ("`command`", "/$defs/job/properties/command", job("command: {~x: y}")),
         ("`retry`", "/$defs/retry", job("retry: {~x: y}")),
@@ -128,13 +183,19 @@ fn the_schema_for_editors_knows_the_same_keys() {
 
 #[test]
 fn the_defaults_are_the_ones_in_the_tables() {
-    let retry = RetryPolicy::default();
+    let (retry, recovery) = (RetryPolicy::default(), Recovery::default());
     for (key, default) in [
         ("timeout", duration::format(Definition::DEFAULT_TIMEOUT)),
         ("attempts", retry.attempts.to_string()),
         ("backoff.initial", duration::format(retry.backoff.initial)),
         ("backoff.max", duration::format(retry.backoff.max)),
         ("backoff.factor", retry.backoff.factor.to_string()),
+        ("overlap", Overlap::default().as_str().to_owned()),
+        ("limit", Definition::DEFAULT_BUFFER.to_string()),
+        ("grace", duration::format(CatchUp::DEFAULT_GRACE)),
+        ("within", duration::format(CatchUp::DEFAULT_WITHIN)),
+        ("total", recovery.total.to_string()),
+        ("per_tenant", recovery.per_tenant.to_string()),
     ] {
         let row = MANUAL.lines().find(|line| line.starts_with(&format!("| `{key}` |"))).unwrap();
         assert!(row.contains(&format!("| `{default}` |")), "{row} does not say {default}");

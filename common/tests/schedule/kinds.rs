@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use leasehold_common::definition::{ScheduleError, ScheduleSpec};
 use leasehold_common::id::JobKey;
-use leasehold_common::schedule::{DstPolicy, Moment, Schedule};
+use leasehold_common::schedule::{CronExpr, DstPolicy, Moment, Schedule};
 use proptest::prelude::*;
 
 use crate::support::{instant, zone};
@@ -78,6 +78,8 @@ fn once_is_once() {
         ("2026-10-04T02:15:00[Australia/Lord_Howe]", "once", "2026-10-03 15:30"),
         // A day that never was.
         ("2011-12-30T12:00:00[Pacific/Apia]", "once", ""),
+        // A change on record that moved no clock.
+        ("2023-10-28T23:30:00[America/Nuuk]", "once", "2023-10-29 01:30"),
     ] {
         assert_eq!(at(written, dst).join(","), times, "{written}, {dst}");
     }
@@ -139,6 +141,32 @@ fn several_schedules_make_one_run_where_they_meet() {
     );
     let delay = spec(r#"{"any": [{"every": {"interval": "5m"}}]}"#).compile(JobKey::from_i64(1));
     assert!(matches!(delay, Err(ScheduleError::Delay)), "{delay:?}");
+}
+
+#[test]
+fn a_list_names_what_made_a_run_due() {
+    let list = r#"{"any": [
+        {"cron": {"expr": "0 */6 * * *", "zone": "UTC"}},
+        {"cron": {"expr": "0 */4 * * *", "zone": "UTC"}},
+        {"at": {"at": "2026-06-01T08:00:00Z"}}
+    ]}"#;
+    let within = format!(r#"{{"within": {{"schedule": {list}, "end": "2026-06-01T12:00:00Z"}}}}"#);
+    let sources = |json: &str, due: &str| compiled(json, 1).sources(instant(due));
+    for (due, all, limited) in [
+        ("2026-06-01T00:00:00Z", vec![0, 1], vec![0, 1]),
+        ("2026-06-01T06:00:00Z", vec![0], vec![0]),
+        ("2026-06-01T08:00:00Z", vec![1, 2], vec![1, 2]),
+        ("2026-06-01T09:00:00Z", vec![], vec![]),
+        ("2026-06-01T08:00:00.001Z", vec![], vec![]),
+        ("2026-06-01T12:00:00Z", vec![0, 1], vec![]),
+    ] {
+        assert_eq!(sources(list, due), all, "{due}");
+        assert_eq!(sources(&within, due), limited, "{due}, within");
+    }
+    let jittered = format!(r#"{{"jittered": {{"schedule": {list}, "jitter": "30s"}}}}"#);
+    let due = compiled(&jittered, 1).next_after(instant("2026-06-01T01:00:00Z")).unwrap();
+    assert!(compiled(&jittered, 1).sources(due).is_empty());
+    assert!(sources(r#"{"cron": {"expr": "@hourly", "zone": "UTC"}}"#, "2026-06-01T08:00:00Z").is_empty());
 }
 
 #[test]
@@ -287,16 +315,22 @@ const ZONES: [&str; 7] = [
 fn simple() -> impl Strategy<Value = ScheduleSpec> {
     let zone = || prop::sample::select(&ZONES[..]).prop_map(zone);
     let dst = prop_oneof![Just(DstPolicy::Once), Just(DstPolicy::Skip), Just(DstPolicy::Literal)];
-    let cron = prop::sample::select(
-        &["* * * * *", "*/5 * * * * *", "30 2 * * *", "0 */6 * * *", "H H * * *", "0 0 29 2 *"][..],
-    );
+    let cron = prop_oneof![
+        prop::sample::select(
+            &["* * * * *", "*/5 * * * * *", "30 2 * * *", "0 */6 * * *", "H H * * *", "0 0 29 2 *"][..],
+        )
+        .prop_map(str::to_owned),
+        crate::model::spec()
+            .prop_map(|spec| spec.text())
+            .prop_filter("never fires", |text| CronExpr::parse(text).is_ok()),
+    ];
     prop_oneof![
-        (cron, zone(), dst).prop_map(|(expr, zone, dst)| ScheduleSpec::Cron { expr: expr.to_owned(), zone, dst }),
+        (cron, zone(), dst).prop_map(|(expr, zone, dst)| ScheduleSpec::Cron { expr, zone, dst }),
         (1_000..100_000_000_u64).prop_map(|ms| ScheduleSpec::Rate { interval: Duration::from_millis(ms) }),
         moments().prop_map(|at| ScheduleSpec::At { at, dst: DstPolicy::Once }),
         (0..1440_u16, 0..1440_u16, zone()).prop_filter_map("empty", |(a, b, zone)| {
             let text = format!("{:02}:{:02}-{:02}:{:02}", a / 60, a % 60, b / 60, b % 60);
-            Some(ScheduleSpec::Spread { window: text.parse().ok()?, zone })
+            Some(ScheduleSpec::Spread { window: text.parse().ok()?, zone, per_second: None })
         }),
     ]
 }
@@ -318,7 +352,7 @@ fn any_kind() -> impl Strategy<Value = ScheduleSpec> {
     let jitter = prop::option::of(1..100_000_000_u64);
     (several, bound(), bound(), jitter).prop_map(|(mut schedule, start, end, jitter)| {
         if start.is_some() || end.is_some() {
-            schedule = ScheduleSpec::Within { schedule: Box::new(schedule), start, end };
+            schedule = ScheduleSpec::Within { schedule: Box::new(schedule), start, end, max_runs: None };
         }
         match jitter.map(Duration::from_millis) {
             Some(jitter) => ScheduleSpec::Jittered { schedule: Box::new(schedule), jitter },

@@ -9,7 +9,9 @@
 //! | `daemon` | a simulated cron daemon that looks at the clock every minute |
 //! | `all_zones` | every zone of the bundle over twenty years, against the same daemon |
 //! | `kinds` | grids, single times, windows, several at once, limits, jitter: tables and laws |
+//! | `windows` | how a growing roster fills a window; windows and blackouts around every clock change |
 //! | `properties` | laws that hold for any expression, and no panic for any text |
+//! | `laws`, `fuzzed` | the laws as one function over bytes, and fifty thousand seeded inputs; `fuzz/` calls it too |
 //! | `against_croner` | another implementation, with the disagreements explained |
 //! | `zones` | zone names; the spread of first fires |
 //! | `reference` | every example in docs/reference/schedules.md |
@@ -26,11 +28,14 @@ mod all_zones;
 mod clock_changes;
 mod daemon;
 mod dialect;
+mod fuzzed;
 mod kinds;
+mod laws;
 mod malformed;
 mod model;
 mod properties;
 mod reference;
 mod support;
+mod windows;
 mod words;
 mod zones;

@@ -99,7 +99,8 @@ fn every_expression_in_the_text_is_valid() {
     for line in PAGE.lines().filter(|l| !l.starts_with('|')) {
         // Code spans are the odd pieces between backticks.
         for span in line.split('`').skip(1).step_by(2) {
-            if span.split(' ').count() >= 5 {
+            // Keys of a config have words of their own.
+            if span.split(' ').count() >= 5 && !span.contains(": ") {
                 cron(span);
                 seen += 1;
             }

@@ -35,7 +35,7 @@ async fn store(url: &str) -> SharedStore {
 
 async fn run(store: &SharedStore, tenant: &str, job: &str) -> Report {
     let (tenant, job) = (TenantId::new(tenant).unwrap(), JobName::new(job).unwrap());
-    let id = store.trigger(&tenant, &job).await.unwrap().unwrap();
+    let id = store.trigger(&tenant, &job, false).await.unwrap().unwrap();
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
         let mut story = store.run(id).await.unwrap().unwrap();

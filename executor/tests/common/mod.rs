@@ -4,13 +4,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use leasehold_common::catalog::{self, Desired, DesiredJob, FirstDue};
-use leasehold_common::definition::{Definition, HandlerSpec, Overlap, ScheduleSpec, Tenant};
-use leasehold_common::id::{CorrelationId, JobName, QueueName, TenantId};
+use jiff::Timestamp;
+use leasehold_common::catalog::{self, Desired, DesiredJob, Recovery};
+use leasehold_common::definition::{Definition, HandlerSpec, ScheduleSpec, Tenant, Timing};
+use leasehold_common::id::{CorrelationId, JobName, TenantId};
 use leasehold_common::lease::{Acquired, Candidate, LeaseKind, Term};
 use leasehold_common::retry::{Backoff, RetryPolicy};
 use leasehold_common::run::{Report, RunState};
-use leasehold_common::store::{Applied, Dispatched, RunFilter, SharedStore};
+use leasehold_common::schedule::{DstPolicy, Moment, Schedule};
+use leasehold_common::store::{Applied, Dispatched, DueSet, RunFilter, SharedStore};
 use leasehold_executor::{Executor, ExecutorOptions, Summary};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -29,22 +31,20 @@ pub fn named(name: &str) -> HandlerSpec {
     HandlerSpec::Named { name: name.to_owned() }
 }
 
-/// A job that is due in an hour and every hour from then on, unless a test says otherwise.
+/// A job whose due time [`Fixture::apply`] sets.
 pub fn definition(handler: HandlerSpec) -> Definition {
     Definition {
-        schedule: ScheduleSpec::Every { interval: Duration::from_secs(3_600) },
-        handler,
-        payload: None,
         timeout: Duration::from_secs(60),
         retry: RetryPolicy {
             attempts: 2,
             backoff: Backoff { initial: Duration::from_millis(20), max: Duration::from_secs(1), factor: 2.0 },
         },
-        overlap: Overlap::Skip,
-        queue: QueueName::default(),
-        priority: 0,
+        ..Definition::new(ScheduleSpec::Every { interval: Duration::from_secs(3_600) }, handler)
     }
 }
+
+/// How long an apply may take on a slow machine: nothing is due before.
+const SOON: Duration = Duration::from_secs(2);
 
 pub struct Fixture {
     pub folder: TempDir,
@@ -59,7 +59,7 @@ impl Fixture {
         Self { folder, store }
     }
 
-    /// Adds jobs, first due after `first`.
+    /// Adds jobs that are due once, after `first` or very soon.
     pub async fn apply(&self, jobs: impl IntoIterator<Item = (JobName, Definition)>, first: Duration) {
         let tenant = Tenant {
             id: acme(),
@@ -68,15 +68,16 @@ impl Fixture {
             timezone: None,
             labels: Default::default(),
         };
-        let jobs = jobs.into_iter().map(|(name, definition)| DesiredJob {
-            tenant: acme(),
-            name,
-            definition: Arc::new(definition),
-        });
-        let desired = Desired { tenants: vec![tenant], jobs: jobs.collect() };
         let stored = self.store.snapshot().await.unwrap();
-        let mut plan = catalog::plan(&desired, &stored, |_| None).unwrap();
-        plan.put_jobs.iter_mut().for_each(|job| job.reschedule = Some(FirstDue::After(first)));
+        // A moment is a whole second.
+        let due = (stored.now + first.max(SOON)).as_second() + 1;
+        let at = Moment::Instant(Timestamp::from_second(due).unwrap());
+        let jobs = jobs.into_iter().map(|(name, definition)| {
+            let schedule = ScheduleSpec::At { at: at.clone(), dst: DstPolicy::Once };
+            DesiredJob { tenant: acme(), name, definition: Arc::new(Definition { schedule, ..definition }) }
+        });
+        let desired = Desired { tenants: vec![tenant], jobs: jobs.collect(), recovery: Recovery::default() };
+        let plan = catalog::plan(&desired, &stored, |_| None).unwrap();
         assert!(matches!(self.store.apply(&plan).await.unwrap(), Applied::Done { .. }));
     }
 
@@ -93,7 +94,7 @@ impl Fixture {
         let term = self.lead().await;
         let mut items = 0;
         loop {
-            let batch = self.store.due(Duration::from_secs(60), 1_000).await.unwrap();
+            let batch = self.store.due(DueSet::OnTime, Duration::from_secs(60), 1_000).await.unwrap();
             if batch.jobs.is_empty() {
                 return items;
             }
@@ -101,20 +102,19 @@ impl Fixture {
                 .jobs
                 .iter()
                 .map(|job| {
-                    let schedule = ScheduleSpec::Every { interval: Duration::from_secs(3_600) };
-                    let schedule = schedule.compile(job.key).unwrap();
-                    leasehold_common::plan::plan(job, &schedule, batch.now, batch.now + Duration::from_secs(60))
+                    let timing = Timing::of(Schedule::At { due: Some(job.next_due) });
+                    leasehold_common::plan::plan(job, &timing, batch.now, batch.now + Duration::from_secs(60))
                 })
                 .collect();
             match self.store.dispatch(&term, &launches).await.unwrap() {
-                Dispatched::Done { items: more, .. } => items += more,
+                Dispatched::Done(fanned) => items += fanned.items,
                 Dispatched::StaleTerm => panic!("stale term"),
             }
         }
     }
 
     pub async fn trigger(&self, name: &str) -> CorrelationId {
-        self.store.trigger(&acme(), &job(name)).await.unwrap().unwrap()
+        self.store.trigger(&acme(), &job(name), false).await.unwrap().unwrap()
     }
 
     pub async fn reports(&self) -> Vec<Report> {

@@ -1,4 +1,4 @@
-//! Compiled schedules by the id of their definition.
+//! Compiled schedules, with the policies that go with them, by the id of their definition.
 //!
 //! Thousands of tenants share one definition, and so one compiled schedule. What a hash of the job spreads (`H` in a
 //! cron expression, a grid, a window, jitter) is the exception: it means other times for each job, so what was written
@@ -12,12 +12,10 @@ use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use leasehold_common::definition::{DefinitionId, ScheduleSpec};
+use leasehold_common::definition::{DefinitionId, Timing, TimingSpec};
 use leasehold_common::id::JobKey;
-use leasehold_common::schedule::Schedule;
 use leasehold_common::store::{DueJob, Schedules, StoreResult};
 use lru::LruCache;
-use serde::Deserialize;
 use tokio::time::Instant;
 
 /// More than the distinct definitions of the largest batch, so that loading one cannot push out another of the same
@@ -36,18 +34,11 @@ pub(super) struct ScheduleCache {
 
 enum Entry {
     /// The same for every job.
-    Shared(Schedule),
+    Shared(Timing),
     /// Another one for each job.
-    Seeded(ScheduleSpec),
+    Seeded(TimingSpec),
     /// Not to be planned by this program.
     Unreadable { since: Instant },
-}
-
-/// The part of a stored definition that is the scheduler's business: a handler that only newer executors know must
-/// not keep this leader from planning.
-#[derive(Deserialize)]
-struct Stored {
-    schedule: ScheduleSpec,
 }
 
 impl ScheduleCache {
@@ -72,14 +63,24 @@ impl ScheduleCache {
         Ok(())
     }
 
-    /// The schedule of a job of the batch that was loaded last; `None` if its definition is unreadable.
-    pub(super) fn of(&mut self, job: &DueJob) -> Option<Cow<'_, Schedule>> {
+    /// Whether the definition of a job of the batch that was loaded last can be read.
+    pub(super) fn reads(&self, job: &DueJob) -> bool {
+        matches!(self.entries.peek(&job.definition), Some(Entry::Shared(_) | Entry::Seeded(_)))
+    }
+
+    /// The timing of a job of the batch that was loaded last; `None` if its definition is unreadable.
+    pub(super) fn of(&mut self, job: &DueJob) -> Option<Cow<'_, Timing>> {
         match self.entries.get(&job.definition)? {
-            Entry::Shared(schedule) => Some(Cow::Borrowed(schedule)),
+            Entry::Shared(timing) => Some(Cow::Borrowed(timing)),
             // Compiled before with another seed, so it compiles with this one.
             Entry::Seeded(spec) => spec.compile(job.key).ok().map(Cow::Owned),
             Entry::Unreadable { .. } => None,
         }
+    }
+
+    /// From now on a definition counts as unreadable, for a while.
+    pub(super) fn refuse(&mut self, id: DefinitionId, why: &str) {
+        self.insert(id, Err(why.to_owned()));
     }
 
     /// Whether an entry is here and need not be looked at again. Counts as a use, so that it outlasts the batch.
@@ -107,9 +108,9 @@ impl ScheduleCache {
 }
 
 fn compile(id: DefinitionId, text: &str) -> Result<Entry, String> {
-    let stored: Stored = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    let spec: TimingSpec = serde_json::from_str(text).map_err(|error| error.to_string())?;
     // Any key will do to see whether it compiles at all.
     let seed = JobKey::from_i64(id.as_uuid().as_u64_pair().1.cast_signed());
-    let schedule = stored.schedule.compile(seed).map_err(|error| error.to_string())?;
-    Ok(if stored.schedule.is_seeded() { Entry::Seeded(stored.schedule) } else { Entry::Shared(schedule) })
+    let timing = spec.compile(seed).map_err(|error| error.to_string())?;
+    Ok(if spec.schedule.is_seeded() { Entry::Seeded(spec) } else { Entry::Shared(timing) })
 }

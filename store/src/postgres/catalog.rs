@@ -1,10 +1,10 @@
 //! Tenants and jobs.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use leasehold_common::catalog::{CatalogPlan, CatalogSnapshot, FirstDue, PutJob};
+use leasehold_common::catalog::{CatalogPlan, CatalogSnapshot, PutJob, Recovery};
 use leasehold_common::definition::Tenant;
 use leasehold_common::id::{JobKey, JobName, TenantId};
 use leasehold_common::run::Outcome;
@@ -12,6 +12,7 @@ use leasehold_common::store::{Applied, Catalog, JobVersion, JobView, StoreResult
 use sqlx::{Postgres, Transaction};
 use uuid::Uuid;
 
+use super::schedules::SkippedRows;
 use super::{PgStore, rows};
 use crate::clock::{at, us};
 
@@ -37,6 +38,7 @@ impl Catalog for PgStore {
             now: at(rows::get(&row, 1)?),
             tenants: tenants.iter().map(|row| rows::tenant(row, 0)).collect::<StoreResult<_>>()?,
             jobs: jobs.iter().map(rows::stored_job).collect::<StoreResult<_>>()?,
+            recovery: Recovery { total: rows::count(&row, 2)?, per_tenant: rows::count(&row, 3)? },
         })
     }
 
@@ -62,7 +64,17 @@ impl Catalog for PgStore {
             .fetch_all(&self.view)
             .await
             .map_err(self.failed("list jobs"))?;
-        rows.iter().map(rows::job).collect()
+        rows.iter().map(|row| rows::job(row, rows::get(row, 11)?)).collect()
+    }
+
+    async fn pause(&self, jobs: &[JobKey], reason: &str, until: Option<Timestamp>) -> StoreResult<u64> {
+        let keys: Vec<i64> = jobs.iter().map(|key| key.as_i64()).collect();
+        self.repeated(|| self.pause_once(&keys, reason, until.map(Timestamp::as_microsecond))).await
+    }
+
+    async fn resume(&self, jobs: &[JobKey]) -> StoreResult<u64> {
+        let keys: Vec<i64> = jobs.iter().map(|key| key.as_i64()).collect();
+        self.repeated(|| self.resume_once(&keys)).await
     }
 
     async fn job_versions(&self, tenant: &TenantId, job: &JobName) -> StoreResult<Vec<JobVersion>> {
@@ -77,6 +89,42 @@ impl Catalog for PgStore {
 }
 
 impl PgStore {
+    async fn pause_once(&self, keys: &[i64], reason: &str, until: Option<i64>) -> StoreResult<u64> {
+        let failed = self.failed("pause jobs");
+        let mut write = self.work.begin().await.map_err(&failed)?;
+        let tokens = self.hold_tokens(&mut write, keys).await?;
+        let paused = sqlx::query(sql!("catalog/pause"))
+            .bind(keys)
+            .bind(reason)
+            .bind(until)
+            .bind(tokens)
+            .execute(&mut *write)
+            .await
+            .map_err(&failed)?;
+        write.commit().await.map_err(&failed)?;
+        Ok(paused.rows_affected())
+    }
+
+    async fn resume_once(&self, keys: &[i64]) -> StoreResult<u64> {
+        let failed = self.failed("resume jobs");
+        let mut write = self.work.begin().await.map_err(&failed)?;
+        let tokens = self.hold_tokens(&mut write, keys).await?;
+        let resumed =
+            sqlx::query(sql!("catalog/resume")).bind(keys).bind(tokens).execute(&mut *write).await.map_err(&failed)?;
+        write.commit().await.map_err(&failed)?;
+        Ok(resumed.rows_affected())
+    }
+
+    /// Which of these jobs have their interval token in flight, where it stays until this transaction ends.
+    async fn hold_tokens(&self, write: &mut Transaction<'static, Postgres>, keys: &[i64]) -> StoreResult<Vec<i64>> {
+        self.lock_work(write, keys).await?;
+        sqlx::query_scalar(sql!("catalog/tokens"))
+            .bind(keys)
+            .fetch_all(&mut **write)
+            .await
+            .map_err(self.failed("look for interval tokens"))
+    }
+
     async fn apply_once(&self, plan: &CatalogPlan) -> StoreResult<Applied> {
         let failed = self.failed(APPLY);
         let mut write = self.work.begin().await.map_err(&failed)?;
@@ -93,29 +141,94 @@ impl PgStore {
         self.put_tenants(&mut write, plan, revision).await?;
         self.put_definitions(&mut write, plan).await?;
 
-        let rescheduled = plan.put_jobs.iter().filter(|job| job.reschedule.is_some()).map(|job| job.key);
-        let changed: Vec<i64> = rescheduled.chain(plan.remove_jobs.iter().copied()).map(JobKey::as_i64).collect();
-        sqlx::query(sql!("catalog/lock_items")).bind(&changed).execute(&mut *write).await.map_err(&failed)?;
-        let held: HashSet<i64> = sqlx::query_scalar(sql!("catalog/lock_tokens"))
+        if let Some(recovery) = plan.recovery {
+            sqlx::query(sql!("catalog/set_recovery"))
+                .bind(i32::try_from(recovery.total).unwrap_or(i32::MAX))
+                .bind(i32::try_from(recovery.per_tenant).unwrap_or(i32::MAX))
+                .execute(&mut *write)
+                .await
+                .map_err(&failed)?;
+        }
+
+        let rescheduled = plan.put_jobs.iter().filter(|job| job.reschedule).map(|job| job.key);
+        let changed: Vec<i64> =
+            rescheduled.chain(plan.remove_jobs.iter().map(|job| job.key)).map(JobKey::as_i64).collect();
+        let held = self.lock_work(&mut write, &changed).await?;
+        // Whatever this plan says of time counts from here.
+        let now: i64 =
+            sqlx::query_scalar("SELECT leasehold.clock_us()").fetch_one(&mut *write).await.map_err(&failed)?;
+        let past = self.account(&mut write, plan, &changed, now).await?;
+
+        self.put_jobs(&mut write, plan, &held, now).await?;
+        sqlx::query(sql!("catalog/pass_token")).bind(&held).execute(&mut *write).await.map_err(&failed)?;
+        sqlx::query(sql!("catalog/void_items"))
             .bind(&changed)
-            .fetch_all(&mut *write)
+            .bind([crate::dismissal_reason(Outcome::Cancelled), crate::dismissal_reason(Outcome::Superseded)])
+            .bind(now)
+            .fetch_one(&mut *write)
+            .await
+            .map_err(&failed)?;
+        sqlx::query(sql!("catalog/lower_watermarks"))
+            .bind(&changed)
+            .bind(now)
+            .execute(&mut *write)
+            .await
+            .map_err(&failed)?;
+        if !past.ids.is_empty() {
+            sqlx::query(sql!("catalog/report_past"))
+                .bind(&past.ids)
+                .bind(&past.keys)
+                .bind(&past.last)
+                .bind(&past.first)
+                .bind(&past.counts)
+                .bind(&past.outcomes)
+                .bind(&past.errors)
+                .bind(now)
+                .execute(&mut *write)
+                .await
+                .map_err(&failed)?;
+        }
+        write.commit().await.map_err(&failed)?;
+        Ok(Applied::Done { revision })
+    }
+
+    /// Waits for claims that are starting work of these jobs, and locks what is queued and what runs. Answers the jobs
+    /// that have a scheduled run in flight.
+    async fn lock_work(&self, write: &mut Transaction<'static, Postgres>, jobs: &[i64]) -> StoreResult<Vec<i64>> {
+        let failed = self.failed(APPLY);
+        sqlx::query(sql!("catalog/lock_items")).bind(jobs).execute(&mut **write).await.map_err(&failed)?;
+        let held: HashSet<i64> = sqlx::query_scalar(sql!("catalog/lock_tokens"))
+            .bind(jobs)
+            .fetch_all(&mut **write)
             .await
             .map_err(&failed)?
             .into_iter()
             .collect();
-        let held: Vec<i64> = held.into_iter().collect();
+        Ok(held.into_iter().collect())
+    }
 
-        self.put_jobs(&mut write, plan, &held).await?;
-        sqlx::query(sql!("catalog/pass_token")).bind(&held).execute(&mut *write).await.map_err(&failed)?;
-        sqlx::query(sql!("catalog/void_items"))
-            .bind(&changed)
-            .bind(crate::dismissal_reason(Outcome::Cancelled))
-            .fetch_one(&mut *write)
+    /// What becomes of due times that no leader came to before this plan changes or removes their jobs. Locks the jobs.
+    async fn account(
+        &self,
+        write: &mut Transaction<'static, Postgres>,
+        plan: &CatalogPlan,
+        changed: &[i64],
+        now: i64,
+    ) -> StoreResult<SkippedRows> {
+        let rows = sqlx::query(sql!("catalog/accounts"))
+            .bind(changed)
+            .fetch_all(&mut **write)
             .await
-            .map_err(&failed)?;
-        sqlx::query(sql!("catalog/lower_watermarks")).bind(&changed).execute(&mut *write).await.map_err(&failed)?;
-        write.commit().await.map_err(&failed)?;
-        Ok(Applied::Done { revision })
+            .map_err(self.failed(APPLY))?;
+        let mut accounts = HashMap::with_capacity(rows.len());
+        for row in &rows {
+            accounts.insert(rows::key(row, 0)?, (rows::at(row, 1)?, rows::pause(row, 2)?));
+        }
+        let mut past = SkippedRows::default();
+        for (key, skipped) in crate::past::of(plan, &accounts, at(now)) {
+            past.push(key, &skipped);
+        }
+        Ok(past)
     }
 
     async fn put_tenants(
@@ -165,12 +278,11 @@ impl PgStore {
         write: &mut Transaction<'static, Postgres>,
         plan: &CatalogPlan,
         held: &[i64],
+        now: i64,
     ) -> StoreResult<()> {
         let failed = self.failed(APPLY);
-        let gone: Vec<i64> = plan.remove_jobs.iter().map(|key| key.as_i64()).collect();
+        let gone: Vec<i64> = plan.remove_jobs.iter().map(|job| job.key.as_i64()).collect();
         sqlx::query(sql!("catalog/remove_jobs")).bind(&gone).execute(&mut **write).await.map_err(&failed)?;
-        let now: i64 =
-            sqlx::query_scalar("SELECT leasehold.clock_us()").fetch_one(&mut **write).await.map_err(&failed)?;
         sqlx::query(sql!("catalog/close_versions"))
             .bind(&gone)
             .bind(now)
@@ -178,7 +290,7 @@ impl PgStore {
             .await
             .map_err(&failed)?;
         for chunk in plan.put_jobs.chunks(CHUNK) {
-            let (new, kept): (Vec<_>, Vec<_>) = chunk.iter().partition(|job| job.reschedule.is_some());
+            let (new, kept): (Vec<_>, Vec<_>) = chunk.iter().partition(|job| job.reschedule);
             let new = Jobs::of(&new, now);
             sqlx::query(sql!("catalog/put_jobs"))
                 .bind(&new.keys)
@@ -192,6 +304,10 @@ impl PgStore {
                 .bind(&new.max_attempts)
                 .bind(&new.every)
                 .bind(&new.next_due)
+                .bind(&new.buffers)
+                .bind(&new.pause_after)
+                .bind(&new.max_runs)
+                .bind(now)
                 .bind(held)
                 .execute(&mut **write)
                 .await
@@ -205,6 +321,8 @@ impl PgStore {
                 .bind(&kept.prios)
                 .bind(&kept.overlaps)
                 .bind(&kept.max_attempts)
+                .bind(&kept.buffers)
+                .bind(&kept.pause_after)
                 .execute(&mut **write)
                 .await
                 .map_err(&failed)?;
@@ -242,15 +360,15 @@ struct Jobs<'a> {
     max_attempts: Vec<i32>,
     every: Vec<Option<i64>>,
     next_due: Vec<Option<i64>>,
+    buffers: Vec<i32>,
+    pause_after: Vec<Option<i32>>,
+    max_runs: Vec<Option<i32>>,
 }
 
 impl<'a> Jobs<'a> {
     fn of(jobs: &[&'a PutJob], now: i64) -> Self {
-        let next_due = |job: &PutJob| match job.reschedule {
-            Some(FirstDue::At(due)) => Some(Timestamp::as_microsecond(due)),
-            Some(FirstDue::After(wait)) => Some(now.saturating_add(us(wait))),
-            Some(FirstDue::Never) | None => None,
-        };
+        let int = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
+        let first = |job: &PutJob| job.first_due(at(now)).map(Timestamp::as_microsecond);
         Self {
             keys: jobs.iter().map(|job| job.key.as_i64()).collect(),
             tenants: jobs.iter().map(|job| job.tenant.as_str()).collect(),
@@ -260,12 +378,12 @@ impl<'a> Jobs<'a> {
             queues: jobs.iter().map(|job| job.definition.queue.as_str()).collect(),
             prios: jobs.iter().map(|job| job.definition.priority).collect(),
             overlaps: jobs.iter().map(|job| job.definition.overlap.code()).collect(),
-            max_attempts: jobs
-                .iter()
-                .map(|job| i32::try_from(job.definition.retry.attempts).unwrap_or(i32::MAX))
-                .collect(),
+            max_attempts: jobs.iter().map(|job| int(job.definition.retry.attempts)).collect(),
             every: jobs.iter().map(|job| job.definition.schedule.interval().map(us)).collect(),
-            next_due: jobs.iter().map(|job| next_due(job)).collect(),
+            next_due: jobs.iter().map(|job| job.reschedule.then(|| first(job)).flatten()).collect(),
+            buffers: jobs.iter().map(|job| int(job.definition.buffer)).collect(),
+            pause_after: jobs.iter().map(|job| job.definition.pause_after.map(int)).collect(),
+            max_runs: jobs.iter().map(|job| job.definition.schedule.max_runs().map(int)).collect(),
         }
     }
 }

@@ -296,6 +296,7 @@ impl Store for PgStore {
             .fetch_all(&self.view)
             .await
             .map_err(self.failed(OPERATION))?;
+        let slow = sqlx::query(sql!("admin/slow_jobs")).fetch_all(&self.view).await.map_err(self.failed(OPERATION))?;
         Ok(Status {
             now: crate::clock::at(now),
             leader: self.leader(now).await?,
@@ -312,7 +313,9 @@ impl Store for PgStore {
                 tenants: rows::get(&row, 7)?,
                 jobs: rows::get(&row, 8)?,
                 stalled_interval_jobs: rows::get(&row, 9)?,
+                paused: rows::get(&row, 10)?,
             },
+            slow_jobs: slow.iter().map(rows::slow_job).collect::<StoreResult<_>>()?,
         })
     }
 

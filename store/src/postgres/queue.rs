@@ -34,9 +34,13 @@ impl Queue for PgStore {
                     .map_err(self.failed("activate due items"))
             })
             .await?;
-        let moved = rows::get::<i64>(&row, 0)?.unsigned_abs();
-        let next_in = rows::get::<Option<i64>>(&row, 1)?.map(|us| Duration::from_micros(us.max(0).unsigned_abs()));
-        let next_in = if moved >= u64::from(limit) { Some(Duration::ZERO) } else { next_in };
+        let (moved, on_time) = (rows::get::<i64>(&row, 0)?.unsigned_abs(), rows::get::<i64>(&row, 1)?);
+        let next_in = rows::get::<Option<i64>>(&row, 2)?.map(|us| Duration::from_micros(us.max(0).unsigned_abs()));
+        let late = rows::get::<Option<bool>>(&row, 3)?.map(|_| crate::RECOVERY_TURN);
+        let next_in = match on_time.unsigned_abs() >= u64::from(limit) {
+            true => Some(Duration::ZERO),
+            false => next_in.into_iter().chain(late).min(),
+        };
         Ok(Activated { moved, next_in })
     }
 
@@ -46,23 +50,23 @@ impl Queue for PgStore {
             Err(error) if error.kind == ErrorKind::Unavailable => self.read_back(claim, request, error).await?,
             answer => answer?,
         };
-        let mut claimed = Claimed { claim, items: Vec::with_capacity(head.len()), dismissed: 0 };
-        let (mut keys, mut ids, mut missed) = (Vec::new(), Vec::new(), Vec::new());
+        let mut claimed = Claimed { claim, items: Vec::with_capacity(head.len()), dismissed: 0, ended: Vec::new() };
+        let mut left = Unstarted::default();
         for row in &head {
             if rows::get(row, 10)? {
                 claimed.items.push(claimed_run(row)?);
             } else {
-                keys.push(rows::get::<i64>(row, 0)?);
-                ids.push(rows::get::<Uuid>(row, 1)?);
-                if rows::get(row, 11)? {
-                    missed.push(rows::get::<Uuid>(row, 1)?);
-                }
+                left.push(row)?;
             }
         }
-        if !ids.is_empty() {
+        if !left.ids.is_empty() {
             // What was claimed is claimed: if this fails, the items stay and the next claim meets them again.
-            match self.settled(|| self.dismiss_once(&keys, &ids, &missed)).await {
-                Ok(dismissed) => claimed.dismissed = dismissed,
+            match self.settled(|| self.dismiss_once(&left)).await {
+                Ok(gone) => {
+                    claimed.dismissed = gone.dismissed;
+                    claimed.ended = gone.ended;
+                    self.end_previous(&gone.previous).await;
+                }
                 Err(error) if claimed.items.is_empty() => return Err(error),
                 Err(error) => tracing::debug!(%error, "items that must not run stay in line"),
             }
@@ -94,8 +98,21 @@ impl Queue for PgStore {
         finished: &[ClaimId],
     ) -> StoreResult<Vec<Settled>> {
         let batch = Batch::of(reports);
-        let ended = self.settled(|| self.settle_once(&batch, finished)).await?;
-        if batch.waits.iter().flatten().any(|wait| *wait <= crate::HINT_WITHIN_US) {
+        let Ended { attempts: ended, waited_for } = self.settled(|| self.settle_once(&batch, finished)).await?;
+        let dead = batch.dead_jobs();
+        let after = async {
+            self.pause_failing(&dead).await?;
+            match waited_for.is_empty() {
+                true => Ok(0),
+                false => self.promote(&waited_for).await,
+            }
+        };
+        // The reports are recorded whatever becomes of this; the leader's rescuer lets go what stays behind.
+        let promoted = after.await.unwrap_or_else(|error: StoreError| {
+            tracing::warn!(%error, "what waits for runs that ended stays for the rescuer");
+            0
+        });
+        if promoted > 0 || batch.waits.iter().flatten().any(|wait| *wait <= crate::HINT_WITHIN_US) {
             self.hint().await;
         }
         Ok(reports
@@ -188,24 +205,53 @@ impl PgStore {
         sqlx::query(sql!("queue/claimed")).bind(claim).fetch_all(&self.work).await.map_err(&failed)
     }
 
-    async fn dismiss_once(&self, keys: &[i64], ids: &[Uuid], missed: &[Uuid]) -> StoreResult<u64> {
+    async fn dismiss_once(&self, left: &Unstarted) -> StoreResult<Gone> {
+        let failed = self.failed("end items that must not run");
         let errors: Vec<_> = Outcome::ALL.iter().map(|outcome| crate::dismissal_reason(*outcome)).collect();
-        let dismissed: i64 = sqlx::query_scalar(sql!("queue/dismiss"))
-            .bind(keys)
-            .bind(ids)
-            .bind(missed)
+        let mut write = self.work.begin().await.map_err(&failed)?;
+        let mut locked: Vec<i64> = Vec::new();
+        if !left.blocked.is_empty() {
+            locked = sqlx::query_scalar(sql!("queue/lock_runs"))
+                .bind(&left.blocked)
+                .fetch_all(&mut *write)
+                .await
+                .map_err(&failed)?;
+        }
+        let row = sqlx::query(sql!("queue/dismiss"))
+            .bind(&left.keys)
+            .bind(&left.ids)
+            .bind(&left.missed)
             .bind(errors)
-            .fetch_one(&self.work)
+            .bind(locked)
+            .bind(crate::TOOK_ITS_PLACE)
+            .fetch_one(&mut *write)
             .await
-            .map_err(self.failed("end items that must not run"))?;
-        Ok(dismissed.unsigned_abs())
+            .map_err(&failed)?;
+        write.commit().await.map_err(&failed)?;
+        let ended = rows::get::<Vec<i16>>(&row, 2)?;
+        Ok(Gone {
+            dismissed: rows::get::<i64>(&row, 0)?.unsigned_abs(),
+            previous: rows::get(&row, 1)?,
+            ended: ended.into_iter().filter_map(Outcome::from_code).collect(),
+        })
     }
 
-    async fn settle_once(
-        &self,
-        batch: &Batch<'_>,
-        finished: &[ClaimId],
-    ) -> StoreResult<HashSet<(CorrelationId, u32, ClaimId)>> {
+    /// Ends runs that wait for their retry because a later run takes their place, which may then go. A failure must not
+    /// cost what the claim has started: the run then has its retry first.
+    async fn end_previous(&self, runs: &[Uuid]) {
+        for run in runs {
+            let key = CorrelationId::from_uuid(*run).job().as_i64();
+            let ended = async {
+                self.cancel_waiting(key, *run, crate::TOOK_ITS_PLACE).await?;
+                self.promote(&[key]).await
+            };
+            if let Err(error) = ended.await {
+                tracing::warn!(%error, correlation_id = %run, "a run that a later one takes the place of goes on");
+            }
+        }
+    }
+
+    async fn settle_once(&self, batch: &Batch<'_>, finished: &[ClaimId]) -> StoreResult<Ended> {
         let rows = sqlx::query(sql!("queue/settle"))
             .bind(&batch.ids)
             .bind(&batch.claims)
@@ -221,7 +267,59 @@ impl PgStore {
             .fetch_all(&self.work)
             .await
             .map_err(self.failed("settle reports"))?;
-        rows.iter().map(|row| Ok((rows::id(row, 0)?, rows::count(row, 1)?, rows::get(row, 2)?))).collect()
+        let mut ended = Ended::default();
+        for row in &rows {
+            ended.attempts.insert((rows::id(row, 0)?, rows::count(row, 1)?, rows::get(row, 2)?));
+            if rows::get(row, 4)? && rows::get(row, 5)? {
+                ended.waited_for.push(rows::get(row, 3)?);
+            }
+        }
+        Ok(ended)
+    }
+}
+
+/// What a settle ended.
+#[derive(Default)]
+struct Ended {
+    /// Attempts that were guarded rightly.
+    attempts: HashSet<(CorrelationId, u32, ClaimId)>,
+    /// Jobs of runs that are over, if something may wait for them.
+    waited_for: Vec<i64>,
+}
+
+/// Items that left the line without a run.
+struct Gone {
+    dismissed: u64,
+    /// Runs that wait for their retry and that `cancel_previous` ends.
+    previous: Vec<Uuid>,
+    /// How the items that ended did.
+    ended: Vec<Outcome>,
+}
+
+/// Items at the head of the line that a claim could not start.
+#[derive(Default)]
+struct Unstarted {
+    keys: Vec<i64>,
+    ids: Vec<Uuid>,
+    /// Ids of those with a later due time.
+    missed: Vec<Uuid>,
+    /// Jobs of those that another run may be in the way of.
+    blocked: Vec<i64>,
+}
+
+impl Unstarted {
+    /// A row of the claim: key, id, …, started, missed, blocked.
+    fn push(&mut self, row: &PgRow) -> StoreResult<()> {
+        let (key, id) = (rows::get(row, 0)?, rows::get(row, 1)?);
+        self.keys.push(key);
+        self.ids.push(id);
+        if rows::get(row, 11)? {
+            self.missed.push(id);
+        }
+        if rows::get(row, 12)? {
+            self.blocked.push(key);
+        }
+        Ok(())
     }
 }
 
@@ -275,6 +373,13 @@ impl<'a> Batch<'a> {
             errors: reports.iter().map(|report| report.error.as_deref()).collect(),
             results: reports.iter().map(|report| report.result.as_deref()).collect(),
         }
+    }
+
+    /// Jobs of scheduled runs that are said to be dead.
+    fn dead_jobs(&self) -> Vec<i64> {
+        let dead = self.ids.iter().zip(&self.outcomes).filter(|(_, outcome)| **outcome == Outcome::Dead.code());
+        let runs = dead.map(|(id, _)| CorrelationId::from_uuid(*id));
+        runs.filter(|run| run.kind().is_scheduled()).map(|run| run.job().as_i64()).collect()
     }
 }
 

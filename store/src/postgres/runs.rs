@@ -1,12 +1,16 @@
 //! Runs and reports as people ask for them.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
+use jiff::Timestamp;
 use leasehold_common::id::{CorrelationId, JobKey, JobName, RunKind, TenantId};
 use leasehold_common::run::{Report, RunState, RunStory, RunView};
-use leasehold_common::store::{Cancelled, RunFilter, Runs, StoreResult};
+use leasehold_common::store::{Cancelled, JobHistory, RunFilter, Runs, StoreResult};
+use uuid::Uuid;
 
 use super::{PgStore, rows};
-use crate::clock::at;
+use crate::clock::{at, us};
 use crate::rows::{ended_run, matches, merge, story};
 
 /// A run that waits may move on (ahead, ready, running) while a cancel looks at it. Each pass follows it one step.
@@ -83,7 +87,7 @@ impl Runs for PgStore {
         Ok(story(live, reports))
     }
 
-    async fn trigger(&self, tenant: &TenantId, job: &JobName) -> StoreResult<Option<CorrelationId>> {
+    async fn trigger(&self, tenant: &TenantId, job: &JobName, beside: bool) -> StoreResult<Option<CorrelationId>> {
         const OPERATION: &str = "trigger the job";
         loop {
             let found = sqlx::query(sql!("runs/job_key"))
@@ -109,6 +113,7 @@ impl Runs for PgStore {
                 .bind(id.as_uuid())
                 .bind(key)
                 .bind(now)
+                .bind(beside)
                 .execute(&self.work)
                 .await
                 .map_err(self.failed(OPERATION))?
@@ -118,6 +123,72 @@ impl Runs for PgStore {
                 return Ok(Some(id));
             }
         }
+    }
+
+    async fn backfill(&self, key: JobKey, due: &[Timestamp], pause: Duration) -> StoreResult<Option<u64>> {
+        let ids: Vec<_> = due.iter().map(|due| CorrelationId::new(*due, RunKind::BACKFILL, key).as_uuid()).collect();
+        let times: Vec<_> = due.iter().map(|due| due.as_microsecond()).collect();
+        let row = self
+            .settled(|| async {
+                sqlx::query(sql!("runs/backfill"))
+                    .bind(key.as_i64())
+                    .bind(&ids)
+                    .bind(&times)
+                    .bind(us(pause))
+                    .fetch_one(&self.work)
+                    .await
+                    .map_err(self.failed("backfill the job"))
+            })
+            .await?;
+        if rows::get::<i64>(&row, 0)? == 0 {
+            return Ok(None);
+        }
+        self.hint().await;
+        Ok(Some(rows::get::<i64>(&row, 1)?.unsigned_abs()))
+    }
+
+    async fn history(
+        &self,
+        tenant: &TenantId,
+        job: &JobName,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> StoreResult<Option<JobHistory>> {
+        let failed = self.failed("read the history of the job");
+        // One snapshot for all of it: a run that ends meanwhile is seen once.
+        let mut read =
+            self.view.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").await.map_err(&failed)?;
+        let found = sqlx::query(sql!("runs/history_job"))
+            .bind(tenant.as_str())
+            .bind(job.as_str())
+            .fetch_optional(&mut *read)
+            .await
+            .map_err(&failed)?;
+        let Some(row) = found else { return Ok(None) };
+        let key: i64 = rows::get(&row, 0)?;
+        let versions =
+            sqlx::query(sql!("runs/history_versions")).bind(key).fetch_all(&mut *read).await.map_err(&failed)?;
+        let reports = sqlx::query(sql!("runs/history_reports"))
+            .bind(key)
+            .bind(from.as_microsecond())
+            .bind(to.as_microsecond())
+            .fetch_all(&mut *read)
+            .await
+            .map_err(&failed)?;
+        let live = sqlx::query(sql!("runs/history_live")).bind(key).fetch_all(&mut *read).await.map_err(&failed)?;
+        read.commit().await.map_err(&failed)?;
+        Ok(Some(JobHistory {
+            key: JobKey::from_i64(key),
+            now: rows::at(&row, 1)?,
+            active: rows::get(&row, 2)?,
+            versions: versions.iter().map(rows::version_and_body).collect::<StoreResult<_>>()?,
+            reports: reports.iter().map(rows::report).collect::<StoreResult<_>>()?,
+            live: live.iter().map(rows::live_due).collect::<StoreResult<_>>()?,
+            accounted: rows::at(&row, 3)?,
+            next_due: rows::at_opt(&row, 4)?,
+            pause: rows::pause(&row, 5)?,
+            pruned_before: rows::at_opt(&row, 7)?,
+        }))
     }
 
     async fn cancel(&self, id: CorrelationId) -> StoreResult<Cancelled> {
@@ -133,18 +204,11 @@ impl Runs for PgStore {
             if requested > 0 {
                 return Ok(Cancelled::Requested);
             }
-            let ended: i64 = self
-                .settled(|| async {
-                    sqlx::query_scalar(sql!("runs/cancel_waiting"))
-                        .bind(key)
-                        .bind(id.as_uuid())
-                        .bind(crate::CANCELLED_ON_REQUEST)
-                        .fetch_one(&self.work)
-                        .await
-                        .map_err(self.failed(OPERATION))
-                })
-                .await?;
+            let ended = self.cancel_waiting(key, id.as_uuid(), crate::CANCELLED_ON_REQUEST).await?;
             if ended > 0 {
+                if self.promote(&[key]).await? > 0 {
+                    self.hint().await;
+                }
                 return Ok(Cancelled::Ended);
             }
         }
@@ -155,5 +219,22 @@ impl Runs for PgStore {
             .await
             .map_err(self.failed(OPERATION))?;
         Ok(if reported { Cancelled::AlreadyEnded } else { Cancelled::NotFound })
+    }
+}
+
+impl PgStore {
+    /// Ends a run that waits, in line or for its retry. Answers how many there were.
+    pub(super) async fn cancel_waiting(&self, key: i64, id: Uuid, error: &str) -> StoreResult<u64> {
+        self.settled(|| async {
+            let ended: i64 = sqlx::query_scalar(sql!("runs/cancel_waiting"))
+                .bind(key)
+                .bind(id)
+                .bind(error)
+                .fetch_one(&self.work)
+                .await
+                .map_err(self.failed("cancel the run"))?;
+            Ok(ended.unsigned_abs())
+        })
+        .await
     }
 }

@@ -7,7 +7,10 @@ use jiff::Timestamp;
 use leasehold_common::definition::DefinitionId;
 use leasehold_common::id::{CorrelationId, JobKey, RunKind};
 use leasehold_common::lease::Term;
-use leasehold_common::store::{Dispatched, DueBatch, DueJob, Launch, Pruned, Rescued, Schedules, StoreResult};
+use leasehold_common::run::Outcome;
+use leasehold_common::store::{
+    Dispatched, DueBatch, DueJob, DueSet, Fanned, Launch, Pruned, Rescued, Schedules, Skipped, StoreResult, Swept,
+};
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
@@ -16,11 +19,12 @@ use crate::clock::{at, span, us};
 
 #[async_trait]
 impl Schedules for PgStore {
-    async fn due(&self, within: Duration, limit: u32) -> StoreResult<DueBatch> {
+    async fn due(&self, set: DueSet, within: Duration, limit: u32) -> StoreResult<DueBatch> {
         let rows = self
             .settled(|| async {
                 sqlx::query(sql!("schedules/due"))
                     .bind(i64::from(limit) + 1)
+                    .bind(set == DueSet::Late)
                     .fetch_all(&self.work)
                     .await
                     .map_err(self.failed("look for due jobs"))
@@ -37,14 +41,13 @@ impl Schedules for PgStore {
 
     async fn dispatch(&self, term: &Term, launches: &[Launch]) -> StoreResult<Dispatched> {
         let batch = Batch::of(launches);
-        let (stands, items, misfired) = self.settled(|| self.dispatch_once(term, &batch)).await?;
-        if !stands {
+        let Some(fanned) = self.settled(|| self.dispatch_once(term, &batch)).await? else {
             return Ok(Dispatched::StaleTerm);
-        }
-        if items > 0 && batch.is_due_within(crate::HINT_WITHIN_US) {
+        };
+        if fanned.items > 0 && batch.is_due_within(crate::HINT_WITHIN_US) {
             self.hint().await;
         }
-        Ok(Dispatched::Done { items, misfired })
+        Ok(Dispatched::Done(fanned))
     }
 
     async fn definitions(&self, ids: &[DefinitionId]) -> StoreResult<Vec<(DefinitionId, String)>> {
@@ -61,24 +64,50 @@ impl Schedules for PgStore {
         rows.iter().map(|row| Ok((rows::definition_id(row, 0)?, rows::get(row, 1)?))).collect()
     }
 
+    async fn sweep(&self, term: &Term, limit: u32) -> StoreResult<Swept> {
+        self.settled(|| async {
+            let row = sqlx::query(sql!("schedules/sweep"))
+                .bind(term.holder)
+                .bind(term.epoch)
+                .bind(i64::from(limit))
+                .bind([crate::dismissal_reason(Outcome::Misfired), crate::dismissal_reason(Outcome::Expired)])
+                .fetch_one(&self.work)
+                .await
+                .map_err(self.failed("end what was missed"))?;
+            if !rows::get::<bool>(&row, 0)? {
+                return Ok(Swept::StaleTerm);
+            }
+            Ok(Swept::Done { misfired: count(&row, 1)?, expired: count(&row, 2)?, seen: count(&row, 3)? })
+        })
+        .await
+    }
+
     async fn rescue(&self, term: &Term, limit: u32) -> StoreResult<Rescued> {
-        let (stands, requeued, dead) = self
+        let row = self
             .settled(|| async {
-                let row = sqlx::query(sql!("schedules/rescue"))
+                sqlx::query(sql!("schedules/rescue"))
                     .bind(term.holder)
                     .bind(term.epoch)
                     .bind(i64::from(limit))
                     .bind(crate::LOST_EXECUTOR)
                     .fetch_one(&self.work)
                     .await
-                    .map_err(self.failed("rescue lost runs"))?;
-                counts(&row)
+                    .map_err(self.failed("rescue lost runs"))
             })
             .await?;
-        if requeued > 0 {
+        if !rows::get::<bool>(&row, 0)? {
+            return Ok(Rescued::StaleTerm);
+        }
+        let (requeued, dead) = (count(&row, 1)?, count(&row, 2)?);
+        self.pause_failing(&rows::get::<Vec<i64>>(&row, 3)?).await?;
+        let promoted = match rows::get::<Option<bool>>(&row, 4)? {
+            Some(true) => self.promote_all().await?,
+            _ => 0,
+        };
+        if requeued + promoted > 0 {
             self.hint().await;
         }
-        Ok(if stands { Rescued::Done { requeued, dead } } else { Rescued::StaleTerm })
+        Ok(Rescued::Done { requeued, dead })
     }
 
     async fn prune(&self, term: &Term, keep: Duration, limit: u32) -> StoreResult<Pruned> {
@@ -125,7 +154,8 @@ impl PgStore {
         write.commit().await.map_err(&failed)
     }
 
-    async fn dispatch_once(&self, term: &Term, batch: &Batch) -> StoreResult<(bool, u64, u64)> {
+    /// `None`: the term has ended.
+    async fn dispatch_once(&self, term: &Term, batch: &Batch) -> StoreResult<Option<Fanned>> {
         let row = sqlx::query(sql!("schedules/dispatch"))
             .bind(term.holder)
             .bind(term.epoch)
@@ -134,27 +164,81 @@ impl PgStore {
             .bind(&batch.expected)
             .bind(&batch.last)
             .bind(&batch.next)
-            .bind(&batch.due.ids)
-            .bind(&batch.due.keys)
-            .bind(&batch.due.at)
-            .bind(&batch.misfired.ids)
-            .bind(&batch.misfired.keys)
-            .bind(&batch.misfired.at)
-            .bind(crate::MISFIRED_NO_LEADER)
+            .bind(&batch.accounted)
+            .bind(&batch.runs_left)
+            .bind(&batch.over)
+            .bind(&batch.catch_up)
+            .bind(&batch.items.ids)
+            .bind(&batch.items.keys)
+            .bind(&batch.items.due)
+            .bind(&batch.items.not_before)
+            .bind(&batch.items.misfire_at)
+            .bind(&batch.items.expires_at)
+            .bind(&batch.skipped.ids)
+            .bind(&batch.skipped.keys)
+            .bind(&batch.skipped.last)
+            .bind(&batch.skipped.first)
+            .bind(&batch.skipped.counts)
+            .bind(&batch.skipped.outcomes)
+            .bind(&batch.skipped.errors)
             .fetch_one(&self.work)
             .await
             .map_err(self.failed("dispatch due jobs"))?;
-        counts(&row)
+        if !rows::get::<bool>(&row, 0)? {
+            return Ok(None);
+        }
+        Ok(Some(Fanned {
+            jobs: count(&row, 1)?,
+            items: count(&row, 2)?,
+            misfired: count(&row, 3)?,
+            paused: count(&row, 4)?,
+            blacked_out: count(&row, 5)?,
+        }))
+    }
+
+    /// Pauses those of the jobs whose latest runs were all dead.
+    pub(super) async fn pause_failing(&self, keys: &[i64]) -> StoreResult<()> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let paused = sqlx::query(sql!("queue/pause_failing"))
+            .bind(keys)
+            .execute(&self.work)
+            .await
+            .map_err(self.failed("pause failing jobs"))?
+            .rows_affected();
+        if paused > 0 {
+            tracing::warn!(jobs = paused, "jobs paused themselves after too many dead runs in a row");
+        }
+        Ok(())
+    }
+
+    /// Lets go what waits for a run of these jobs that is over. Answers how many items.
+    pub(super) async fn promote(&self, keys: &[i64]) -> StoreResult<u64> {
+        self.settled(|| async {
+            let promoted = sqlx::query(sql!("queue/promote")).bind(keys).execute(&self.work).await;
+            Ok(promoted.map_err(self.failed("let waiting items go"))?.rows_affected())
+        })
+        .await
+    }
+
+    /// The same for all jobs of which nothing is in line.
+    async fn promote_all(&self) -> StoreResult<u64> {
+        self.settled(|| async {
+            let promoted = sqlx::query(sql!("queue/promote_all")).execute(&self.work).await;
+            Ok(promoted.map_err(self.failed("let waiting items go"))?.rows_affected())
+        })
+        .await
     }
 }
 
-/// Whether the term stood, and two counts.
-fn counts(row: &PgRow) -> StoreResult<(bool, u64, u64)> {
-    let count = |index| Ok(rows::get::<i64>(row, index)?.unsigned_abs());
-    Ok((rows::get(row, 0)?, count(1)?, count(2)?))
+/// A count that a statement answers.
+fn count(row: &PgRow, index: usize) -> StoreResult<u64> {
+    Ok(rows::get::<i64>(row, index)?.unsigned_abs())
 }
 
-/// now, key, version, definition, next due; only the clock if nothing has a due time.
+/// now, key, version, definition, next due, accounted, paused at, paused until, runs left; only the clock if nothing has
+/// a due time.
 fn due_job(row: &PgRow) -> StoreResult<Option<DueJob>> {
     let Some(key) = rows::get::<Option<i64>>(row, 1)? else { return Ok(None) };
     Ok(Some(DueJob {
@@ -162,6 +246,9 @@ fn due_job(row: &PgRow) -> StoreResult<Option<DueJob>> {
         version: rows::get(row, 2)?,
         definition: rows::definition_id(row, 3)?,
         next_due: rows::at(row, 4)?,
+        accounted: rows::at(row, 5)?,
+        pause: rows::pause(row, 6)?,
+        runs_left: rows::count_opt(row, 8)?,
     }))
 }
 
@@ -171,43 +258,73 @@ struct Batch {
     keys: Vec<i64>,
     versions: Vec<i32>,
     expected: Vec<i64>,
-    last: Vec<i64>,
+    last: Vec<Option<i64>>,
     next: Vec<Option<i64>>,
-    due: DueTimes,
-    misfired: DueTimes,
+    accounted: Vec<i64>,
+    runs_left: Vec<Option<i32>>,
+    over: Vec<bool>,
+    catch_up: Vec<i16>,
+    items: Items,
+    skipped: SkippedRows,
 }
 
 #[derive(Default)]
-struct DueTimes {
+struct Items {
     ids: Vec<Uuid>,
     keys: Vec<i64>,
-    at: Vec<i64>,
+    due: Vec<i64>,
+    not_before: Vec<i64>,
+    misfire_at: Vec<Option<i64>>,
+    expires_at: Vec<Option<i64>>,
 }
 
-impl DueTimes {
-    fn extend(&mut self, launch: &Launch, times: &[Timestamp]) {
-        for due in times {
-            self.ids.push(CorrelationId::new(*due, RunKind::SCHEDULED, launch.key).as_uuid());
-            self.keys.push(launch.key.as_i64());
-            self.at.push(due.as_microsecond());
-        }
+/// Rows of due times that do not run, as the parallel arrays of the statements that write them.
+#[derive(Default)]
+pub(super) struct SkippedRows {
+    pub(super) ids: Vec<Uuid>,
+    pub(super) keys: Vec<i64>,
+    pub(super) last: Vec<i64>,
+    pub(super) first: Vec<Option<i64>>,
+    pub(super) counts: Vec<i32>,
+    pub(super) outcomes: Vec<i16>,
+    pub(super) errors: Vec<&'static str>,
+}
+
+impl SkippedRows {
+    pub(super) fn push(&mut self, key: JobKey, row: &Skipped) {
+        self.ids.push(CorrelationId::new(row.last, RunKind::SCHEDULED, key).as_uuid());
+        self.keys.push(key.as_i64());
+        self.last.push(row.last.as_microsecond());
+        self.first.push((row.count > 1).then(|| row.first.as_microsecond()));
+        self.counts.push(i32::try_from(row.count).unwrap_or(i32::MAX));
+        self.outcomes.push(row.outcome.code());
+        self.errors.push(crate::skip_reason(row.outcome));
     }
 }
 
 impl Batch {
-    /// A launch without a due time has nothing to say and is left out.
     fn of(launches: &[Launch]) -> Self {
+        let us = |at: Timestamp| at.as_microsecond();
         let mut batch = Self::default();
         for launch in launches {
-            let times = launch.misfired.iter().chain(&launch.due).map(|due| due.as_microsecond());
-            let Some(last) = times.max() else { continue };
             batch.keys.push(launch.key.as_i64());
             batch.versions.push(launch.version);
-            batch.expected.push(launch.expected.as_microsecond());
-            batch.last.push(last);
-            batch.next.push(launch.next.map(|next| next.as_microsecond()));
-            batch.due.extend(launch, &launch.due);
-            batch.misfired.extend(launch, &launch.misfired);
+            batch.expected.push(us(launch.expected));
+            batch.last.push(launch.items.last().map(|item| us(item.due)));
+            batch.next.push(launch.next.map(us));
+            batch.accounted.push(us(launch.accounted));
+            batch.runs_left.push(launch.runs_left.map(|left| i32::try_from(left).unwrap_or(i32::MAX)));
+            batch.over.push(launch.over);
+            batch.catch_up.push(launch.catch_up);
+            for item in &launch.items {
+                batch.items.ids.push(CorrelationId::new(item.due, RunKind::SCHEDULED, launch.key).as_uuid());
+                batch.items.keys.push(launch.key.as_i64());
+                batch.items.due.push(us(item.due));
+                batch.items.not_before.push(us(item.not_before));
+                batch.items.misfire_at.push(item.misfire_at.map(us));
+                batch.items.expires_at.push(item.expires_at.map(us));
+            }
+            launch.skipped.iter().for_each(|row| batch.skipped.push(launch.key, row));
         }
         batch
     }
@@ -216,6 +333,6 @@ impl Batch {
     /// answer costs a needless hint or one poll interval.
     fn is_due_within(&self, us: i64) -> bool {
         let soon = Timestamp::now().as_microsecond().saturating_add(us);
-        self.due.at.iter().any(|due| *due <= soon)
+        self.items.not_before.iter().any(|due| *due <= soon)
     }
 }

@@ -1,15 +1,19 @@
 //! Tenants and jobs.
 
+use std::collections::HashMap;
+
 use async_trait::async_trait;
-use leasehold_common::catalog::{CatalogPlan, CatalogSnapshot, FirstDue, PutJob};
+use jiff::Timestamp;
+use leasehold_common::catalog::{CatalogPlan, CatalogSnapshot, PutJob, Recovery};
 use leasehold_common::definition::Tenant;
-use leasehold_common::id::{JobName, TenantId};
-use leasehold_common::run::Outcome;
+use leasehold_common::id::{JobKey, JobName, TenantId};
+use leasehold_common::run::{Cause, Outcome};
 use leasehold_common::store::{Applied, Catalog, JobVersion, JobView, StoreResult};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Sqlite, Transaction};
 
-use super::endings::{Unstarted, record_unstarted};
+use super::endings::{Unstarted, record_skipped, record_unstarted};
+use super::overlaps::take;
 use super::{SqliteStore, rows};
 use crate::clock::{at, us};
 use crate::error::failed;
@@ -22,16 +26,16 @@ impl Catalog for SqliteStore {
     async fn snapshot(&self) -> StoreResult<CatalogSnapshot> {
         const OPERATION: &str = "read the catalog";
         let mut read = self.read.begin().await.map_err(failed(OPERATION))?;
-        let revision =
-            sqlx::query_scalar(sql!("catalog/revision")).fetch_one(&mut *read).await.map_err(failed(OPERATION))?;
+        let catalog = sqlx::query(sql!("catalog/revision")).fetch_one(&mut *read).await.map_err(failed(OPERATION))?;
         let tenants =
             sqlx::query(sql!("catalog/all_tenants")).fetch_all(&mut *read).await.map_err(failed(OPERATION))?;
         let jobs = sqlx::query(sql!("catalog/all_jobs")).fetch_all(&mut *read).await.map_err(failed(OPERATION))?;
         Ok(CatalogSnapshot {
-            revision,
+            revision: rows::get(&catalog, 0)?,
             now: at(self.now()),
             tenants: tenants.iter().map(|row| rows::tenant(row, 0)).collect::<StoreResult<_>>()?,
             jobs: jobs.iter().map(rows::stored_job).collect::<StoreResult<_>>()?,
+            recovery: Recovery { total: rows::count(&catalog, 1)?, per_tenant: rows::count(&catalog, 2)? },
         })
     }
 
@@ -48,13 +52,24 @@ impl Catalog for SqliteStore {
             return Ok(Applied::Conflict);
         }
         let revision = plan.revision + 1;
+        if let Some(recovery) = plan.recovery {
+            sqlx::query(sql!("catalog/set_recovery"))
+                .bind(recovery.total)
+                .bind(recovery.per_tenant)
+                .execute(&mut *write)
+                .await
+                .map_err(failed(APPLY))?;
+        }
         put_tenants(&mut write, plan, revision).await?;
+        let rescheduled = plan.put_jobs.iter().filter(|job| job.reschedule).map(|job| job.key);
+        let changed: Vec<i64> =
+            rescheduled.chain(plan.remove_jobs.iter().map(|job| job.key)).map(JobKey::as_i64).collect();
+        let changed = batch(&changed);
+        account(&mut write, plan, &changed, now).await?;
         put_jobs(&mut write, plan, now).await?;
-        let rescheduled = plan.put_jobs.iter().filter(|job| job.reschedule.is_some()).map(|job| job.key.as_i64());
-        let changed: Vec<i64> = rescheduled.chain(plan.remove_jobs.iter().map(|key| key.as_i64())).collect();
-        run(&mut write, sql!("catalog/pass_token"), batch(&changed)).await?;
+        run(&mut write, sql!("catalog/pass_token"), &changed).await?;
         void_items(&mut write, &changed, now).await?;
-        run_with(&mut write, sql!("catalog/lower_watermarks"), batch(&changed), now).await?;
+        run_with(&mut write, sql!("catalog/lower_watermarks"), &changed, now).await?;
         write.commit().await.map_err(failed(APPLY))?;
         Ok(Applied::Done { revision })
     }
@@ -77,7 +92,16 @@ impl Catalog for SqliteStore {
             .fetch_all(&self.read)
             .await
             .map_err(failed("list jobs"))?;
-        rows.iter().map(rows::job).collect()
+        let now = self.now();
+        rows.iter().map(|row| rows::job(row, now)).collect()
+    }
+
+    async fn pause(&self, jobs: &[JobKey], reason: &str, until: Option<Timestamp>) -> StoreResult<u64> {
+        self.pause_jobs(jobs, reason, until).await
+    }
+
+    async fn resume(&self, jobs: &[JobKey]) -> StoreResult<u64> {
+        self.resume_jobs(jobs).await
     }
 
     async fn job_versions(&self, tenant: &TenantId, job: &JobName) -> StoreResult<Vec<JobVersion>> {
@@ -92,7 +116,7 @@ impl Catalog for SqliteStore {
 }
 
 /// Runs a statement whose one parameter is a batch.
-async fn run(write: &mut Transaction<'static, Sqlite>, statement: &'static str, batch: String) -> StoreResult<()> {
+async fn run(write: &mut Transaction<'static, Sqlite>, statement: &'static str, batch: &str) -> StoreResult<()> {
     sqlx::query(statement).bind(batch).execute(&mut **write).await.map_err(failed(APPLY))?;
     Ok(())
 }
@@ -101,7 +125,7 @@ async fn run(write: &mut Transaction<'static, Sqlite>, statement: &'static str, 
 async fn run_with(
     write: &mut Transaction<'static, Sqlite>,
     statement: &'static str,
-    batch: String,
+    batch: &str,
     number: i64,
 ) -> StoreResult<()> {
     sqlx::query(statement).bind(batch).bind(number).execute(&mut **write).await.map_err(failed(APPLY))?;
@@ -114,41 +138,66 @@ async fn put_tenants(write: &mut Transaction<'static, Sqlite>, plan: &CatalogPla
         .iter()
         .map(|tenant| (tenant.id.as_str(), serde_json::to_string(tenant).unwrap_or_default()))
         .collect();
-    run_with(write, sql!("catalog/put_tenants"), batch(&rows), revision).await?;
-    let gone = batch(&plan.remove_tenants);
-    run_with(write, sql!("catalog/remove_tenants"), gone, revision).await
+    run_with(write, sql!("catalog/put_tenants"), &batch(&rows), revision).await?;
+    run_with(write, sql!("catalog/remove_tenants"), &batch(&plan.remove_tenants), revision).await
+}
+
+/// Records what becomes of due times that no leader came to before this plan changes or removes their jobs.
+async fn account(
+    write: &mut Transaction<'static, Sqlite>,
+    plan: &CatalogPlan,
+    changed: &str,
+    now: i64,
+) -> StoreResult<()> {
+    let rows =
+        sqlx::query(sql!("catalog/accounts")).bind(changed).fetch_all(&mut **write).await.map_err(failed(APPLY))?;
+    let mut accounts = HashMap::with_capacity(rows.len());
+    for row in &rows {
+        accounts.insert(rows::key(row, 0)?, (rows::at(row, 1)?, rows::pause(row, 2)?));
+    }
+    let past = crate::past::of(plan, &accounts, at(now));
+    record_skipped(write, past.into_iter(), crate::skip_reason, now).await
 }
 
 async fn put_jobs(write: &mut Transaction<'static, Sqlite>, plan: &CatalogPlan, now: i64) -> StoreResult<()> {
     let definitions: Vec<_> = plan.definitions.iter().map(|(id, body)| (hex(id.as_uuid()), body.to_json())).collect();
-    run(write, sql!("catalog/put_definitions"), batch(&definitions)).await?;
-    run(
-        write,
-        sql!("catalog/remove_jobs"),
-        batch(&plan.remove_jobs.iter().map(|key| key.as_i64()).collect::<Vec<_>>()),
-    )
-    .await?;
+    run(write, sql!("catalog/put_definitions"), &batch(&definitions)).await?;
+    let removed: Vec<_> = plan.remove_jobs.iter().map(|job| job.key.as_i64()).collect();
+    run(write, sql!("catalog/remove_jobs"), &batch(&removed)).await?;
 
     let jobs = batch(&plan.put_jobs.iter().map(|job| job_row(job, now)).collect::<Vec<_>>());
-    run(write, sql!("catalog/put_jobs"), jobs.clone()).await?;
-    run(write, sql!("catalog/amend_jobs"), jobs.clone()).await?;
+    run_with(write, sql!("catalog/put_jobs"), &jobs, now).await?;
+    run(write, sql!("catalog/amend_jobs"), &jobs).await?;
 
-    let put = plan.put_jobs.iter().map(|job| job.key);
-    let closed: Vec<_> = put.chain(plan.remove_jobs.iter().copied()).map(|key| key.as_i64()).collect();
-    run_with(write, sql!("catalog/close_versions"), batch(&closed), now).await?;
-    run_with(write, sql!("catalog/open_versions"), jobs, now).await
+    let closed: Vec<_> = plan.put_jobs.iter().map(|job| job.key.as_i64()).chain(removed).collect();
+    run_with(write, sql!("catalog/close_versions"), &batch(&closed), now).await?;
+    run_with(write, sql!("catalog/open_versions"), &jobs, now).await
 }
 
-type JobRow<'a> = (i64, &'a str, &'a str, i32, String, &'a str, i16, i16, u32, Option<i64>, u8, Option<i64>);
+/// A job as `put_jobs` takes it.
+type JobRow<'a> = (
+    i64,
+    &'a str,
+    &'a str,
+    i32,
+    String,
+    &'a str,
+    i16,
+    i16,
+    u32,
+    Option<i64>,
+    u8,
+    Option<i64>,
+    u32,
+    Option<u32>,
+    Option<u32>,
+);
 
-/// key, tenant, name, version, definition, queue, prio, overlap, max attempts, every, reschedule, next due.
+/// key, tenant, name, version, definition, queue, prio, overlap, max attempts, every, reschedule, next due, buffer,
+/// pause after, max runs.
 fn job_row(job: &PutJob, now: i64) -> JobRow<'_> {
     let definition = &job.definition;
-    let next_due = match job.reschedule {
-        Some(FirstDue::At(due)) => Some(due.as_microsecond()),
-        Some(FirstDue::After(wait)) => Some(now.saturating_add(us(wait))),
-        Some(FirstDue::Never) | None => None,
-    };
+    let next_due = if job.reschedule { job.first_due(at(now)).map(Timestamp::as_microsecond) } else { None };
     (
         job.key.as_i64(),
         job.tenant.as_str(),
@@ -160,44 +209,34 @@ fn job_row(job: &PutJob, now: i64) -> JobRow<'_> {
         definition.overlap.code(),
         definition.retry.attempts,
         definition.schedule.interval().map(us),
-        u8::from(job.reschedule.is_some()),
+        u8::from(job.reschedule),
         next_due,
+        definition.buffer,
+        definition.pause_after,
+        definition.schedule.max_runs(),
     )
 }
 
 /// Takes out of the queue what the change has made void (invariant I13). What was due already is reported.
-async fn void_items(write: &mut Transaction<'static, Sqlite>, changed: &[i64], now: i64) -> StoreResult<()> {
-    let rows = sqlx::query(sql!("catalog/void_items"))
-        .bind(batch(changed))
-        .fetch_all(&mut **write)
-        .await
-        .map_err(failed(APPLY))?;
+async fn void_items(write: &mut Transaction<'static, Sqlite>, changed: &str, now: i64) -> StoreResult<()> {
+    let rows =
+        sqlx::query(sql!("catalog/void_items")).bind(changed).fetch_all(&mut **write).await.map_err(failed(APPLY))?;
     let mut items = Vec::with_capacity(rows.len());
     let mut due = Vec::new();
     for row in &rows {
-        let (item, not_before) = void_item(row)?;
+        let item = void_item(row)?;
         items.push((item.key, hex(item.id.as_uuid())));
-        if not_before <= now || item.attempt > 0 || item.cause != leasehold_common::run::Cause::Schedule {
+        if item.due <= now || item.attempt > 0 || item.cause != Cause::Schedule {
             due.push(item);
         }
     }
-    run(write, sql!("queue/take"), batch(&items)).await?;
-    run(write, sql!("queue/take_ahead"), batch(&items)).await?;
-    record_unstarted(write, &due, now).await
+    take(write, &items).await?;
+    record_unstarted(write, &due, now).await?;
+    Ok(())
 }
 
-/// key, id, tenant, cause, due, attempt, not before.
-fn void_item(row: &SqliteRow) -> StoreResult<(Unstarted, i64)> {
-    let item = Unstarted {
-        key: rows::get(row, 0)?,
-        id: rows::id(row, 1)?,
-        tenant: rows::name::<TenantId>(row, 2)?,
-        cause: rows::cause(row, 3)?,
-        due: rows::get(row, 4)?,
-        attempt: rows::count(row, 5)?,
-        outcome: Outcome::Cancelled,
-        token: false, // the change has set the next due time
-        error: crate::dismissal_reason(Outcome::Cancelled),
-    };
-    Ok((item, rows::get(row, 6)?))
+/// key, id, tenant, cause, due, attempt, no token (the change has set the next due time), active.
+fn void_item(row: &SqliteRow) -> StoreResult<Unstarted> {
+    let outcome = if rows::get(row, 7)? { Outcome::Superseded } else { Outcome::Cancelled };
+    Unstarted::read(row, outcome, crate::dismissal_reason(outcome))
 }

@@ -4,12 +4,16 @@
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
-use leasehold_common::id::{CorrelationId, TenantId};
+use leasehold_common::definition::Overlap;
+use leasehold_common::id::{CorrelationId, JobKey, RunKind, TenantId};
 use leasehold_common::run::{Cause, Outcome};
-use leasehold_common::store::{AttemptReport, ClaimId, StoreResult, Verdict};
+use leasehold_common::store::{AttemptReport, ClaimId, Skipped, StoreResult, Verdict};
+use sqlx::sqlite::SqliteRow;
 use sqlx::{Sqlite, Transaction};
 use uuid::Uuid;
 
+use super::overlaps::promote;
+use super::pauses::pause_failing;
 use super::rows;
 use crate::clock::us;
 use crate::error::failed;
@@ -29,15 +33,33 @@ pub(super) struct Unstarted {
     pub(super) error: &'static str,
 }
 
-/// Reports runs that end without having started, and gives their jobs the next due time.
+impl Unstarted {
+    /// key, id, tenant, cause, due, attempt, token.
+    pub(super) fn read(row: &SqliteRow, outcome: Outcome, error: &'static str) -> StoreResult<Self> {
+        Ok(Self {
+            key: rows::get(row, 0)?,
+            id: rows::id(row, 1)?,
+            tenant: rows::name::<TenantId>(row, 2)?,
+            cause: rows::cause(row, 3)?,
+            due: rows::get(row, 4)?,
+            attempt: rows::count(row, 5)?,
+            outcome,
+            token: rows::get::<Option<i64>>(row, 6)?.is_some(),
+            error,
+        })
+    }
+}
+
+/// Reports runs that end without having started (again), and gives their jobs the next due time. What waits for such a
+/// run may go: answers how many items do.
 pub(super) async fn record_unstarted(
     write: &mut Transaction<'static, Sqlite>,
     runs: &[Unstarted],
     now: i64,
-) -> StoreResult<()> {
+) -> StoreResult<u64> {
     const OPERATION: &str = "record runs that did not start";
     if runs.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
     let waiting: Vec<_> = runs.iter().filter(|run| run.attempt > 0).map(|run| hex(run.id.as_uuid())).collect();
     let mut rearmed: Vec<i64> = runs.iter().filter(|run| run.token).map(|run| run.key).collect();
@@ -68,7 +90,36 @@ pub(super) async fn record_unstarted(
         })
         .collect();
     insert_reports(write, &reports).await?;
-    rearm(write, rearmed, now).await
+    rearm(write, rearmed, now).await?;
+    let keys: Vec<i64> = runs.iter().map(|run| run.key).collect();
+    promote(write, &keys, now).await
+}
+
+/// Reports due times of jobs that do not run. Those in a row that end alike are one report.
+pub(super) async fn record_skipped(
+    write: &mut Transaction<'static, Sqlite>,
+    skipped: impl Iterator<Item = (JobKey, Skipped)>,
+    reason: fn(Outcome) -> &'static str,
+    now: i64,
+) -> StoreResult<()> {
+    let rows: Vec<_> = skipped
+        .map(|(key, row)| {
+            let id = CorrelationId::new(row.last, RunKind::SCHEDULED, key);
+            let first = (row.count > 1).then(|| row.first.as_microsecond());
+            let (last, outcome) = (row.last.as_microsecond(), row.outcome);
+            (hex(id.as_uuid()), key.as_i64(), last, first, row.count, outcome.code(), reason(outcome))
+        })
+        .collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(sql!("schedules/report_skipped"))
+        .bind(batch(&rows))
+        .bind(now)
+        .execute(&mut **write)
+        .await
+        .map_err(failed("record due times that do not run"))?;
+    Ok(())
 }
 
 /// How one attempt ended, with all instants on the store's clock.
@@ -115,14 +166,27 @@ impl<'a> Ending<'a> {
 /// An attempt of a run, by its token. A batch may hold an old one, by a claim that was lost, beside the current one.
 type Attempt = (CorrelationId, u32, ClaimId);
 
-/// Ends attempts: those that are guarded rightly leave `running` or go back into the queue, and are reported.
-/// Answers them; whatever is missing from it was stale (invariants I6, I7).
+/// What ended.
+#[derive(Default)]
+pub(super) struct Ended {
+    /// The attempts that were guarded rightly; whatever is missing here was stale (invariants I6, I7).
+    pub(super) attempts: HashSet<Attempt>,
+    /// Jobs with a run that is over and that others may have waited for.
+    freed: Vec<i64>,
+    /// Jobs with a scheduled run that died.
+    failed: Vec<i64>,
+    /// How many items waited for a run that is over, and may go now.
+    pub(super) promoted: u64,
+}
+
+/// Ends attempts: those that are guarded rightly leave `running` or go back into the queue, and are reported. What
+/// waits for a run that is over may go, and a job that fails too often pauses itself.
 pub(super) async fn end_or_requeue(
     write: &mut Transaction<'static, Sqlite>,
     endings: &[Ending<'_>],
     now: i64,
-) -> StoreResult<HashSet<Attempt>> {
-    let mut ended = HashSet::with_capacity(endings.len());
+) -> StoreResult<Ended> {
+    let mut ended = Ended::default();
     let mut rest: Vec<&Ending<'_>> = endings.iter().collect();
     while !rest.is_empty() {
         // Rows come back without their claim: a pass takes each (id, attempt) once, mostly all there are.
@@ -134,8 +198,10 @@ pub(super) async fn end_or_requeue(
             }
             Entry::Occupied(first) => first.get().claim != ending.claim,
         });
-        ended.extend(end_or_requeue_pass(write, &pass, now).await?);
+        end_or_requeue_pass(write, &pass, &mut ended, now).await?;
     }
+    pause_failing(write, &ended.failed, now).await?;
+    ended.promoted = promote(write, &ended.freed, now).await?;
     Ok(ended)
 }
 
@@ -159,8 +225,9 @@ async fn cancelled<'a>(
 async fn end_or_requeue_pass(
     write: &mut Transaction<'static, Sqlite>,
     by_attempt: &HashMap<(CorrelationId, u32), &Ending<'_>>,
+    ended: &mut Ended,
     now: i64,
-) -> StoreResult<Vec<Attempt>> {
+) -> StoreResult<()> {
     const OPERATION: &str = "settle reports";
     let guard = |e: &Ending<'_>| (hex(e.id.as_uuid()), hex(e.claim), i64::from(e.attempt), i64::from(e.released));
     let cancelled = cancelled(write, by_attempt.values().filter(|e| e.retry_at.is_some())).await?;
@@ -177,22 +244,23 @@ async fn end_or_requeue_pass(
         }
     }
 
-    let mut ended = Vec::with_capacity(rows.len());
     let (mut reports, mut requeue, mut rearmed) = (Vec::with_capacity(rows.len()), Vec::new(), Vec::new());
     for row in &rows {
         let id = rows::id(row, 0)?;
         let attempt = rows::count(row, 5)?;
         let Some(ending) = by_attempt.get(&(id, attempt)) else { continue };
-        ended.push((id, attempt, ending.claim));
+        ended.attempts.insert((id, attempt, ending.claim));
         let key: i64 = rows::get(row, 1)?;
+        let outcome = if retry_at(ending) == ending.retry_at { ending.outcome } else { Outcome::Cancelled };
+        let cause = rows::cause(row, 3)?;
         reports.push(ReportRow {
             id,
             key,
             tenant: rows::get(row, 2)?,
-            cause: rows::get(row, 3)?,
+            cause: cause.code(),
             due: rows::get(row, 4)?,
             attempt,
-            outcome: if retry_at(ending) == ending.retry_at { ending.outcome } else { Outcome::Cancelled }.code(),
+            outcome: outcome.code(),
             next_attempt_at: retry_at(ending),
             started_at: Some(ending.started_at.map_or_else(|| rows::get(row, 8), Ok)?),
             finished_at: ending.finished_at,
@@ -200,10 +268,18 @@ async fn end_or_requeue_pass(
             error: ending.error.map(str::to_owned),
             result: ending.result.map(str::to_owned),
         });
-        match retry_at(ending) {
-            Some(at) => requeue.push((hex(id.as_uuid()), at)),
-            None if rows::get::<Option<i64>>(row, 6)?.is_some() => rearmed.push(key),
-            None => {}
+        if let Some(at) = retry_at(ending) {
+            requeue.push((hex(id.as_uuid()), at));
+            continue;
+        }
+        if rows::get::<Option<i64>>(row, 6)?.is_some() {
+            rearmed.push(key);
+        }
+        if rows::get::<i16>(row, 9)? != Overlap::Allow.code() {
+            ended.freed.push(key);
+        }
+        if outcome == Outcome::Dead && cause == Cause::Schedule {
+            ended.failed.push(key);
         }
     }
     if !requeue.is_empty() {
@@ -214,8 +290,7 @@ async fn end_or_requeue_pass(
             .map_err(failed(OPERATION))?;
     }
     insert_reports(write, &reports).await?;
-    rearm(write, rearmed, now).await?;
-    Ok(ended)
+    rearm(write, rearmed, now).await
 }
 
 /// A row of `report`, in the order of its statement.
@@ -256,7 +331,8 @@ async fn insert_reports(write: &mut Transaction<'static, Sqlite>, reports: &[Rep
     Ok(())
 }
 
-async fn rearm(write: &mut Transaction<'static, Sqlite>, keys: Vec<i64>, now: i64) -> StoreResult<()> {
+/// Sets the next due time of interval jobs whose token came back.
+pub(super) async fn rearm(write: &mut Transaction<'static, Sqlite>, keys: Vec<i64>, now: i64) -> StoreResult<()> {
     if keys.is_empty() {
         return Ok(());
     }

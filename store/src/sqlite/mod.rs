@@ -15,7 +15,10 @@ macro_rules! sql {
 mod catalog;
 mod endings;
 mod lease;
+mod overlaps;
+mod pauses;
 mod queue;
+mod recovery;
 mod rows;
 mod runs;
 mod schedules;
@@ -143,6 +146,7 @@ impl Store for SqliteStore {
             .fetch_all(&self.read)
             .await
             .map_err(failed(OPERATION))?;
+        let slow = sqlx::query(sql!("admin/slow_jobs")).fetch_all(&self.read).await.map_err(failed(OPERATION))?;
         Ok(Status {
             now: at(now),
             leader: self.leader(now).await?,
@@ -159,7 +163,9 @@ impl Store for SqliteStore {
                 tenants: rows::get(&row, 7)?,
                 jobs: rows::get(&row, 8)?,
                 stalled_interval_jobs: rows::get(&row, 9)?,
+                paused: rows::get(&row, 10)?,
             },
+            slow_jobs: slow.iter().map(rows::slow_job).collect::<StoreResult<_>>()?,
         })
     }
 

@@ -16,7 +16,9 @@ use sqlx::{Sqlite, Transaction};
 use uuid::Uuid;
 
 use super::endings::{Ending, Unstarted, drop_claims, end_or_requeue, record_unstarted};
-use super::{SqliteStore, rows};
+use super::overlaps::Contested;
+use super::{SqliteStore, overlaps, rows};
+use crate::LATE_US;
 use crate::clock::us;
 use crate::error::failed;
 use crate::json::{batch, hex};
@@ -24,35 +26,25 @@ use crate::json::{batch, hex};
 #[async_trait]
 impl Queue for SqliteStore {
     async fn activate(&self, limit: u32) -> StoreResult<Activated> {
-        const OPERATION: &str = "activate due items";
-        let first = self.next_ahead().await?;
-        let now = self.now();
-        if first.is_none_or(|first| first > now) {
-            return Ok(Activated { moved: 0, next_in: Self::until(now, first) });
+        let ahead = self.ahead().await?;
+        let on_time = match ahead.next {
+            Some(next) if next <= self.now() => self.activate_on_time(limit).await?,
+            _ => 0,
+        };
+        if on_time >= u64::from(limit) {
+            return Ok(Activated { moved: on_time, next_in: Some(Duration::ZERO) });
         }
-        let mut write = self.begin(OPERATION).await?;
-        sqlx::query(sql!("queue/activate_insert"))
-            .bind(now)
-            .bind(limit)
-            .execute(&mut *write)
-            .await
-            .map_err(failed(OPERATION))?;
-        let moved = sqlx::query(sql!("queue/activate_delete"))
-            .bind(now)
-            .bind(limit)
-            .execute(&mut *write)
-            .await
-            .map_err(failed(OPERATION))?
-            .rows_affected();
-        write.commit().await.map_err(failed(OPERATION))?;
-        let next = self.next_ahead().await?;
-        Ok(Activated { moved, next_in: Self::until(self.now(), next) })
+        let recovered = if ahead.late && self.may_recover(ahead.last_turn) { self.recover().await? } else { 0 };
+        let ahead = if on_time + recovered > 0 { self.ahead().await? } else { ahead };
+        let next_in = Self::until(self.now(), ahead.next);
+        let turn_in = ahead.late.then_some(crate::RECOVERY_TURN);
+        Ok(Activated { moved: on_time + recovered, next_in: next_in.into_iter().chain(turn_in).min() })
     }
 
     async fn claim(&self, request: &ClaimRequest) -> StoreResult<Claimed> {
         const OPERATION: &str = "claim work";
         let claim = Uuid::now_v7();
-        let mut claimed = Claimed { claim, items: Vec::new(), dismissed: 0 };
+        let mut claimed = Claimed { claim, items: Vec::new(), dismissed: 0, ended: Vec::new() };
         let mut write = self.begin(OPERATION).await?;
         let now = self.now();
         let mut candidates = Vec::new();
@@ -79,18 +71,24 @@ impl Queue for SqliteStore {
         }
         let started = start(&mut write, &candidates, claim, request.executor, now).await?;
         let mut taken = Vec::new();
-        let mut dismissed = Vec::new();
+        let (mut dismissed, mut contested) = (Vec::new(), Vec::new());
         for candidate in candidates {
             taken.push((candidate.key, hex(candidate.run.id.as_uuid())));
             if started.contains(&candidate.run.id) {
                 claimed.items.push(candidate.run);
-            } else if let Some(outcome) = candidate.outcome_if_not_started() {
-                dismissed.push(candidate.dismiss(outcome));
+                continue;
+            }
+            match candidate.outcome_if_not_started() {
+                Some(Outcome::Overlapped) => contested.push(candidate.contested()),
+                Some(outcome) => dismissed.push(candidate.dismiss(outcome)),
+                None => {}
             }
         }
+        claimed.dismissed = (dismissed.len() + contested.len()) as u64;
+        let freed = record_unstarted(&mut write, &dismissed, now).await?;
+        let resolved = overlaps::resolve(&mut write, &contested, now).await?;
+        claimed.ended = dismissed.iter().map(|run| run.outcome).chain(resolved.ended).collect();
         sqlx::query(sql!("queue/take")).bind(batch(&taken)).execute(&mut *write).await.map_err(failed(OPERATION))?;
-        claimed.dismissed = dismissed.len() as u64;
-        record_unstarted(&mut write, &dismissed, now).await?;
         if !claimed.items.is_empty() {
             sqlx::query(sql!("queue/new_claim"))
                 .bind(claim)
@@ -101,6 +99,9 @@ impl Queue for SqliteStore {
                 .map_err(failed(OPERATION))?;
         }
         write.commit().await.map_err(failed(OPERATION))?;
+        if freed + resolved.promoted > 0 {
+            self.hint();
+        }
         Ok(claimed)
     }
 
@@ -135,12 +136,13 @@ impl Queue for SqliteStore {
         let ended = end_or_requeue(&mut write, &endings, now).await?;
         drop_claims(&mut write, finished).await?;
         write.commit().await.map_err(failed(OPERATION))?;
-        if endings.iter().any(|ending| ending.retry_at.is_some_and(|at| at <= now + crate::HINT_WITHIN_US)) {
+        let retried = endings.iter().any(|ending| ending.retry_at.is_some_and(|at| at <= now + crate::HINT_WITHIN_US));
+        if retried || ended.promoted > 0 {
             self.hint();
         }
         Ok(reports
             .iter()
-            .map(|report| match ended.contains(&(report.id, report.attempt, report.claim)) {
+            .map(|report| match ended.attempts.contains(&(report.id, report.attempt, report.claim)) {
                 true => Settled::Recorded,
                 false => Settled::Stale,
             })
@@ -184,9 +186,43 @@ impl Queue for SqliteStore {
     }
 }
 
+/// What is ahead.
+struct Ahead {
+    /// When the next item that is on time may run; items that wait for a run of their job do not count.
+    next: Option<i64>,
+    /// Whether there are late items.
+    late: bool,
+    /// The second in which late items became ready last.
+    last_turn: i64,
+}
+
 impl SqliteStore {
-    async fn next_ahead(&self) -> StoreResult<Option<i64>> {
-        sqlx::query_scalar(sql!("queue/next_ahead")).fetch_one(&self.read).await.map_err(failed("look for due items"))
+    async fn ahead(&self) -> StoreResult<Ahead> {
+        let row = sqlx::query(sql!("queue/next_ahead"))
+            .bind(self.now().saturating_sub(LATE_US))
+            .fetch_one(&self.read)
+            .await
+            .map_err(failed("look for due items"))?;
+        Ok(Ahead { next: rows::get(&row, 0)?, late: rows::get(&row, 1)?, last_turn: rows::get(&row, 2)? })
+    }
+
+    async fn activate_on_time(&self, limit: u32) -> StoreResult<u64> {
+        const OPERATION: &str = "activate due items";
+        let mut write = self.begin(OPERATION).await?;
+        let now = self.now();
+        let mut moved = 0;
+        for statement in [sql!("queue/activate_insert"), sql!("queue/activate_delete")] {
+            moved = sqlx::query(statement)
+                .bind(now)
+                .bind(now.saturating_sub(LATE_US))
+                .bind(limit)
+                .execute(&mut *write)
+                .await
+                .map_err(failed(OPERATION))?
+                .rows_affected();
+        }
+        write.commit().await.map_err(failed(OPERATION))?;
+        Ok(moved)
     }
 }
 
@@ -198,6 +234,11 @@ struct Candidate {
     dismissal: Option<Outcome>,
     /// Whether it holds the job's interval token.
     token: bool,
+    overlap: i16,
+    catch_up: i16,
+    not_before: i64,
+    /// How many items of the job may wait for its run.
+    buffer: u32,
 }
 
 impl Candidate {
@@ -218,6 +259,10 @@ impl Candidate {
             },
             dismissal: rows::get::<Option<i16>>(row, 16)?.and_then(Outcome::from_code),
             token: rows::get::<Option<i64>>(row, 12)?.is_some(),
+            overlap: rows::get(row, 7)?,
+            catch_up: rows::get(row, 17)?,
+            not_before: rows::get(row, 18)?,
+            buffer: rows::count(row, 19)?,
         })
     }
 
@@ -241,8 +286,23 @@ impl Candidate {
             attempt: self.run.attempt - 1,
             outcome,
             // A void item's token was replaced when its schedule changed.
-            token: self.token && outcome != Outcome::Cancelled,
+            token: self.token && !matches!(outcome, Outcome::Cancelled | Outcome::Superseded),
             error: crate::dismissal_reason(outcome),
+        }
+    }
+
+    fn contested(self) -> Contested {
+        Contested {
+            id: self.run.id,
+            key: self.key,
+            tenant: self.run.tenant,
+            cause: self.run.cause,
+            due: self.run.scheduled_for.as_microsecond(),
+            not_before: self.not_before,
+            overlap: self.overlap,
+            catch_up: self.catch_up,
+            buffer: self.buffer,
+            token: self.token,
         }
     }
 }

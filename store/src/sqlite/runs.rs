@@ -1,14 +1,18 @@
 //! Runs and reports as people ask for them.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use async_trait::async_trait;
+use jiff::Timestamp;
 use leasehold_common::id::{CorrelationId, JobKey, JobName, RunKind, TenantId};
 use leasehold_common::run::{Outcome, Report, RunState, RunStory, RunView};
-use leasehold_common::store::{Cancelled, RunFilter, Runs, StoreResult};
-use sqlx::sqlite::SqliteRow;
+use leasehold_common::store::{Cancelled, JobHistory, RunFilter, Runs, StoreResult};
 
 use super::endings::{Unstarted, record_unstarted};
+use super::overlaps::take;
 use super::{SqliteStore, rows};
-use crate::clock::at;
+use crate::clock::{at, us};
 use crate::error::failed;
 use crate::json::{batch, hex};
 use crate::rows::{ended_run, matches, merge, story};
@@ -84,7 +88,7 @@ impl Runs for SqliteStore {
         Ok(story(live, reports))
     }
 
-    async fn trigger(&self, tenant: &TenantId, job: &JobName) -> StoreResult<Option<CorrelationId>> {
+    async fn trigger(&self, tenant: &TenantId, job: &JobName, beside: bool) -> StoreResult<Option<CorrelationId>> {
         const OPERATION: &str = "trigger the job";
         let key: Option<i64> = sqlx::query_scalar(sql!("runs/job_key"))
             .bind(tenant.as_str())
@@ -111,6 +115,7 @@ impl Runs for SqliteStore {
                 .bind(id.as_uuid())
                 .bind(key)
                 .bind(now)
+                .bind(beside)
                 .execute(&mut *write)
                 .await
                 .map_err(failed(OPERATION))?
@@ -122,6 +127,77 @@ impl Runs for SqliteStore {
             self.hint();
             return Ok(Some(id));
         }
+    }
+
+    async fn backfill(&self, key: JobKey, due: &[Timestamp], pause: Duration) -> StoreResult<Option<u64>> {
+        const OPERATION: &str = "backfill the job";
+        let id = |due: &Timestamp| CorrelationId::new(*due, RunKind::BACKFILL, key);
+        let runs: BTreeMap<_, _> = due.iter().map(|due| (hex(id(due).as_uuid()), due.as_microsecond())).collect();
+        let runs: Vec<_> = runs.into_iter().collect();
+        let mut write = self.begin(OPERATION).await?;
+        let active: bool = sqlx::query_scalar(sql!("runs/job_active"))
+            .bind(key.as_i64())
+            .fetch_one(&mut *write)
+            .await
+            .map_err(failed(OPERATION))?;
+        if !active {
+            return Ok(None);
+        }
+        let queued = sqlx::query(sql!("runs/backfill"))
+            .bind(key.as_i64())
+            .bind(batch(&runs))
+            .bind(self.now())
+            .bind(us(pause))
+            .execute(&mut *write)
+            .await
+            .map_err(failed(OPERATION))?
+            .rows_affected();
+        write.commit().await.map_err(failed(OPERATION))?;
+        self.hint();
+        Ok(Some(queued))
+    }
+
+    async fn history(
+        &self,
+        tenant: &TenantId,
+        job: &JobName,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> StoreResult<Option<JobHistory>> {
+        let failed = failed("read the history of the job");
+        // One snapshot for all of it: a run that ends meanwhile is seen once.
+        let mut read = self.read.begin().await.map_err(&failed)?;
+        let found = sqlx::query(sql!("runs/history_job"))
+            .bind(tenant.as_str())
+            .bind(job.as_str())
+            .fetch_optional(&mut *read)
+            .await
+            .map_err(&failed)?;
+        let Some(row) = found else { return Ok(None) };
+        let now = self.now();
+        let key: i64 = rows::get(&row, 0)?;
+        let versions =
+            sqlx::query(sql!("runs/history_versions")).bind(key).fetch_all(&mut *read).await.map_err(&failed)?;
+        let reports = sqlx::query(sql!("runs/history_reports"))
+            .bind(key)
+            .bind(from.as_microsecond())
+            .bind(to.as_microsecond())
+            .fetch_all(&mut *read)
+            .await
+            .map_err(&failed)?;
+        let live = sqlx::query(sql!("runs/history_live")).bind(key).fetch_all(&mut *read).await.map_err(&failed)?;
+        Ok(Some(JobHistory {
+            key: JobKey::from_i64(key),
+            now: at(now),
+            active: rows::get(&row, 1)?,
+            versions: versions.iter().map(rows::version_and_body).collect::<StoreResult<_>>()?,
+            reports: reports.iter().map(rows::report).collect::<StoreResult<_>>()?,
+            live: live.iter().map(rows::live_due).collect::<StoreResult<_>>()?,
+            accounted: rows::at(&row, 2)?,
+            next_due: rows::at_opt(&row, 3)?,
+            pause: rows::pause(&row, 4)?,
+            pruned_before: rows::at_opt(&row, 6)?,
+        }))
     }
 
     async fn cancel(&self, id: CorrelationId) -> StoreResult<Cancelled> {
@@ -154,31 +230,13 @@ impl Runs for SqliteStore {
                 .map_err(failed(OPERATION))?;
             return Ok(if reported { Cancelled::AlreadyEnded } else { Cancelled::NotFound });
         };
-        let run = waiting_run(&row, crate::CANCELLED_ON_REQUEST)?;
-        for statement in [sql!("queue/take"), sql!("queue/take_ahead")] {
-            sqlx::query(statement)
-                .bind(batch(&[(key, hex(id.as_uuid()))]))
-                .execute(&mut *write)
-                .await
-                .map_err(failed(OPERATION))?;
-        }
-        record_unstarted(&mut write, &[run], now).await?;
+        let run = Unstarted::read(&row, Outcome::Cancelled, crate::CANCELLED_ON_REQUEST)?;
+        take(&mut write, &[(key, hex(id.as_uuid()))]).await?;
+        let promoted = record_unstarted(&mut write, &[run], now).await?;
         write.commit().await.map_err(failed(OPERATION))?;
+        if promoted > 0 {
+            self.hint();
+        }
         Ok(Cancelled::Ended)
     }
-}
-
-/// key, id, tenant, cause, due, attempt, token: a run that ends as cancelled before it starts (again).
-fn waiting_run(row: &SqliteRow, error: &'static str) -> StoreResult<Unstarted> {
-    Ok(Unstarted {
-        key: rows::get(row, 0)?,
-        id: rows::id(row, 1)?,
-        tenant: rows::name::<TenantId>(row, 2)?,
-        cause: rows::cause(row, 3)?,
-        due: rows::get(row, 4)?,
-        attempt: rows::count(row, 5)?,
-        outcome: Outcome::Cancelled,
-        token: rows::get::<Option<i64>>(row, 6)?.is_some(),
-        error,
-    })
 }

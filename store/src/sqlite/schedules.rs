@@ -6,27 +6,38 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use leasehold_common::definition::DefinitionId;
-use leasehold_common::id::{CorrelationId, RunKind};
+use leasehold_common::id::{CorrelationId, JobKey, RunKind};
 use leasehold_common::lease::Term;
 use leasehold_common::run::Outcome;
-use leasehold_common::store::{Dispatched, DueBatch, DueJob, Launch, Pruned, Rescued, Schedules, StoreResult};
+use leasehold_common::store::{
+    Dispatched, DueBatch, DueJob, DueSet, Fanned, Item, Launch, Pruned, Rescued, Schedules, Skipped, StoreResult, Swept,
+};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Sqlite, Transaction};
 use uuid::Uuid;
 
-use super::endings::{Ending, drop_claims, end_or_requeue};
+use super::endings::{Ending, drop_claims, end_or_requeue, record_skipped};
 use super::lease::fenced;
+use super::overlaps::promote_all;
 use super::{SqliteStore, rows};
+use crate::LATE_US;
 use crate::clock::{at, span, us};
 use crate::error::failed;
 use crate::json::{batch, hex};
 
 #[async_trait]
 impl Schedules for SqliteStore {
-    async fn due(&self, within: Duration, limit: u32) -> StoreResult<DueBatch> {
+    async fn due(&self, set: DueSet, within: Duration, limit: u32) -> StoreResult<DueBatch> {
         let now = self.now();
         let horizon = now.saturating_add(us(within));
+        let late = now.saturating_sub(LATE_US);
+        let (after, up_to) = match set {
+            DueSet::OnTime => (late, i64::MAX),
+            DueSet::Late => (i64::MIN, late),
+        };
         let rows = sqlx::query(sql!("schedules/due"))
+            .bind(after)
+            .bind(up_to)
             .bind(i64::from(limit) + 1)
             .fetch_all(&self.read)
             .await
@@ -53,7 +64,7 @@ impl Schedules for SqliteStore {
             .map_err(failed(OPERATION))?
             .into_iter()
             .collect();
-        let advances: Vec<_> = launches.iter().filter_map(advance_row).collect();
+        let advances: Vec<_> = launches.iter().map(advance_row).collect();
         let advanced: HashSet<i64> = sqlx::query_scalar(sql!("schedules/advance"))
             .bind(batch(&advances))
             .fetch_all(&mut *write)
@@ -61,33 +72,20 @@ impl Schedules for SqliteStore {
             .map_err(failed(OPERATION))?
             .into_iter()
             .collect();
-        let current = || launches.iter().filter(|launch| advanced.contains(&launch.key.as_i64()));
-        let rows = |times: fn(&Launch) -> &[Timestamp]| -> Vec<(String, i64, i64)> {
-            current().flat_map(|launch| due_rows(launch, times(launch), fired.get(&launch.key.as_i64()))).collect()
-        };
-
-        let items = rows(|launch| &launch.due);
-        sqlx::query(sql!("schedules/enqueue"))
-            .bind(batch(&items))
-            .execute(&mut *write)
-            .await
-            .map_err(failed(OPERATION))?;
-
-        let misfired = rows(|launch| &launch.misfired);
-        if !misfired.is_empty() {
-            sqlx::query(sql!("schedules/misfire"))
-                .bind(batch(&misfired))
-                .bind(now)
-                .bind(crate::MISFIRED_NO_LEADER)
+        let fan_out = FanOut::of(launches.iter().filter(|launch| advanced.contains(&launch.key.as_i64())), &fired);
+        if !fan_out.items.is_empty() {
+            sqlx::query(sql!("schedules/enqueue"))
+                .bind(batch(&fan_out.items))
                 .execute(&mut *write)
                 .await
                 .map_err(failed(OPERATION))?;
         }
+        record_skipped(&mut write, fan_out.skipped.iter().copied(), crate::skip_reason, now).await?;
         write.commit().await.map_err(failed(OPERATION))?;
-        if items.iter().any(|(_, _, due)| *due <= now.saturating_add(crate::HINT_WITHIN_US)) {
+        if fan_out.items.iter().any(|item| item.3 <= now.saturating_add(crate::HINT_WITHIN_US)) {
             self.hint();
         }
-        Ok(Dispatched::Done { items: items.len() as u64, misfired: misfired.len() as u64 })
+        Ok(Dispatched::Done(fan_out.counts(advanced.len())))
     }
 
     async fn definitions(&self, ids: &[DefinitionId]) -> StoreResult<Vec<(DefinitionId, String)>> {
@@ -98,6 +96,10 @@ impl Schedules for SqliteStore {
             .await
             .map_err(failed("read definitions"))?;
         rows.iter().map(|row| Ok((rows::definition_id(row, 0)?, rows::get(row, 1)?))).collect()
+    }
+
+    async fn sweep(&self, term: &Term, limit: u32) -> StoreResult<Swept> {
+        self.sweep_late(term, limit).await
     }
 
     async fn rescue(&self, term: &Term, limit: u32) -> StoreResult<Rescued> {
@@ -113,45 +115,17 @@ impl Schedules for SqliteStore {
             .fetch_all(&mut *write)
             .await
             .map_err(failed(OPERATION))?;
-        if claims.is_empty() {
-            return Ok(Rescued::Done { requeued: 0, dead: 0 });
-        }
-        let hexes: Vec<_> = claims.iter().copied().map(hex).collect();
-        let held = sqlx::query(sql!("queue/claimed_runs"))
-            .bind(batch(&hexes))
-            .fetch_all(&mut *write)
-            .await
-            .map_err(failed(OPERATION))?;
-        let mut endings = Vec::with_capacity(held.len());
-        for row in &held {
-            let (attempt, released) = (rows::count(row, 2)?, rows::count(row, 3)?);
-            let cancelled: bool = rows::get(row, 5)?;
-            let left = !cancelled && attempt.saturating_sub(released) < rows::count(row, 4)?;
-            endings.push(Ending {
-                id: rows::id(row, 0)?,
-                claim: rows::get(row, 1)?,
-                attempt,
-                outcome: match (cancelled, left) {
-                    (true, _) => Outcome::Cancelled,
-                    (false, true) => Outcome::Failed,
-                    (false, false) => Outcome::Dead,
-                },
-                retry_at: left.then_some(now),
-                released: false,
-                started_at: None,
-                finished_at: now,
-                error: Some(crate::LOST_EXECUTOR),
-                result: None,
-            });
-        }
+        let endings = lost_runs(&mut write, &claims, now).await?;
         let ended = end_or_requeue(&mut write, &endings, now).await?;
         drop_claims(&mut write, &claims).await?;
-        write.commit().await.map_err(failed(OPERATION))?;
-        let dead =
-            endings.iter().filter(|e| e.retry_at.is_none() && ended.contains(&(e.id, e.attempt, e.claim))).count()
-                as u64;
-        let requeued = ended.len() as u64 - dead;
-        if requeued > 0 {
+        let promoted = ended.promoted + promote_all(&mut write, now).await?;
+        if promoted > 0 || !claims.is_empty() {
+            write.commit().await.map_err(failed(OPERATION))?;
+        }
+        let is_dead = |e: &&Ending<'_>| e.retry_at.is_none() && ended.attempts.contains(&(e.id, e.attempt, e.claim));
+        let dead = endings.iter().filter(is_dead).count() as u64;
+        let requeued = ended.attempts.len() as u64 - dead;
+        if requeued + promoted > 0 {
             self.hint();
         }
         Ok(Rescued::Done { requeued, dead })
@@ -171,6 +145,13 @@ impl Schedules for SqliteStore {
             .await
             .map_err(failed(OPERATION))?
             .rows_affected();
+        if reports > 0 {
+            sqlx::query(sql!("schedules/mark_pruned"))
+                .bind(now.saturating_sub(us(keep)))
+                .execute(&mut *write)
+                .await
+                .map_err(failed(OPERATION))?;
+        }
         sqlx::query(sql!("schedules/prune_executors"))
             .bind(now.saturating_sub(crate::FORGET_EXECUTOR_US))
             .execute(&mut *write)
@@ -199,37 +180,122 @@ async fn prune_catalog(write: &mut Transaction<'static, Sqlite>, limit: u32) -> 
     Ok(())
 }
 
-/// key, version, definition, next due.
+/// How the runs of these claims end, whose executors are gone.
+async fn lost_runs(
+    write: &mut Transaction<'static, Sqlite>,
+    claims: &[Uuid],
+    now: i64,
+) -> StoreResult<Vec<Ending<'static>>> {
+    if claims.is_empty() {
+        return Ok(Vec::new());
+    }
+    let claims: Vec<_> = claims.iter().copied().map(hex).collect();
+    let held = sqlx::query(sql!("queue/claimed_runs"))
+        .bind(batch(&claims))
+        .fetch_all(&mut **write)
+        .await
+        .map_err(failed("rescue lost runs"))?;
+    held.iter().map(|row| lost_run(row, now)).collect()
+}
+
+/// id, claim, attempt, released, max attempts, cancel.
+fn lost_run(row: &SqliteRow, now: i64) -> StoreResult<Ending<'static>> {
+    let (attempt, released) = (rows::count(row, 2)?, rows::count(row, 3)?);
+    let cancelled: bool = rows::get(row, 5)?;
+    let left = !cancelled && attempt.saturating_sub(released) < rows::count(row, 4)?;
+    Ok(Ending {
+        id: rows::id(row, 0)?,
+        claim: rows::get(row, 1)?,
+        attempt,
+        outcome: match (cancelled, left) {
+            (true, _) => Outcome::Cancelled,
+            (false, true) => Outcome::Failed,
+            (false, false) => Outcome::Dead,
+        },
+        retry_at: left.then_some(now),
+        released: false,
+        started_at: None,
+        finished_at: now,
+        error: Some(crate::LOST_EXECUTOR),
+        result: None,
+    })
+}
+
+/// key, version, definition, next due, accounted, paused at, paused until, runs left.
 fn due_job(row: &SqliteRow) -> StoreResult<DueJob> {
     Ok(DueJob {
         key: rows::key(row, 0)?,
         version: rows::get(row, 1)?,
         definition: rows::definition_id(row, 2)?,
         next_due: rows::at(row, 3)?,
+        accounted: rows::at(row, 4)?,
+        pause: rows::pause(row, 5)?,
+        runs_left: rows::count_opt(row, 7)?,
     })
 }
 
-/// id, key, due of those due times that are later than any that fired before.
-fn due_rows<'a>(
-    launch: &'a Launch,
-    times: &'a [Timestamp],
-    fired: Option<&'a i64>,
-) -> impl Iterator<Item = (String, i64, i64)> + 'a {
-    let later = times.iter().filter(move |due| fired.is_none_or(|fired| due.as_microsecond() > *fired));
-    later.map(|due| {
-        let id = CorrelationId::new(*due, RunKind::SCHEDULED, launch.key);
-        (hex(id.as_uuid()), launch.key.as_i64(), due.as_microsecond())
-    })
+/// id, key, due, not before, misfire at, expires at, catch-up.
+type ItemRow = (String, i64, i64, i64, Option<i64>, Option<i64>, i16);
+
+/// What launches that took effect write: due times that are later than any that fired before.
+#[derive(Default)]
+struct FanOut {
+    items: Vec<ItemRow>,
+    skipped: Vec<(JobKey, Skipped)>,
 }
 
-/// key, version, expected, last due, next. A launch without a due time has nothing to say.
-fn advance_row(launch: &Launch) -> Option<(i64, i32, i64, i64, Option<i64>)> {
-    let times = launch.misfired.iter().chain(&launch.due).map(|due| due.as_microsecond());
-    Some((
+impl FanOut {
+    fn of<'a>(launches: impl Iterator<Item = &'a Launch>, fired: &HashMap<i64, i64>) -> Self {
+        let mut fan_out = Self::default();
+        for launch in launches {
+            let fired = fired.get(&launch.key.as_i64());
+            let is_later = |due: Timestamp| fired.is_none_or(|fired| due.as_microsecond() > *fired);
+            let items = launch.items.iter().filter(|item| is_later(item.due));
+            fan_out.items.extend(items.map(|item| item_row(launch, item)));
+            let skipped = launch.skipped.iter().filter(|row| is_later(row.last));
+            fan_out.skipped.extend(skipped.map(|row| (launch.key, *row)));
+        }
+        fan_out
+    }
+
+    fn counts(&self, jobs: usize) -> Fanned {
+        let sum = |outcome| {
+            self.skipped.iter().filter(|(_, row)| row.outcome == outcome).map(|(_, row)| u64::from(row.count)).sum()
+        };
+        Fanned {
+            jobs: jobs as u64,
+            items: self.items.len() as u64,
+            misfired: sum(Outcome::Misfired),
+            paused: sum(Outcome::Paused),
+            blacked_out: sum(Outcome::BlackedOut),
+        }
+    }
+}
+
+fn item_row(launch: &Launch, item: &Item) -> ItemRow {
+    (
+        hex(CorrelationId::new(item.due, RunKind::SCHEDULED, launch.key).as_uuid()),
+        launch.key.as_i64(),
+        item.due.as_microsecond(),
+        item.not_before.as_microsecond(),
+        item.misfire_at.map(Timestamp::as_microsecond),
+        item.expires_at.map(Timestamp::as_microsecond),
+        launch.catch_up,
+    )
+}
+
+/// key, version, expected, last due time queued, next, accounted, runs left, over.
+type AdvanceRow = (i64, i32, i64, Option<i64>, Option<i64>, i64, Option<u32>, bool);
+
+fn advance_row(launch: &Launch) -> AdvanceRow {
+    (
         launch.key.as_i64(),
         launch.version,
         launch.expected.as_microsecond(),
-        times.max()?,
-        launch.next.map(|next| next.as_microsecond()),
-    ))
+        launch.items.iter().map(|item| item.due.as_microsecond()).max(),
+        launch.next.map(Timestamp::as_microsecond),
+        launch.accounted.as_microsecond(),
+        launch.runs_left,
+        launch.over,
+    )
 }

@@ -24,15 +24,16 @@ async fn only_what_is_due_becomes_ready(f: &Fixture) {
 }
 
 async fn no_more_than_the_limit_moves_and_the_earliest_first(f: &Fixture) {
-    let jobs: Vec<_> = (10..20).map(|minute| cron(&format!("acme/m{minute}"), &format!("{minute} * * * *"))).collect();
+    let jobs: Vec<_> =
+        (10..20).map(|second| cron(&format!("acme/s{second}"), &format!("{second} 30 * * * *"))).collect();
     f.apply(&jobs).await;
     let term = f.elect().await;
     f.fan_out(&term, HOUR).await;
-    f.advance(HOUR).await;
+    f.advance_to(f.live("acme/s19").await[0].scheduled_for).await;
     assert_eq!(f.store.activate(4).await.unwrap(), Activated { moved: 4, next_in: Some(Duration::ZERO) });
-    for minute in 10..20 {
-        let state = if minute < 14 { RunState::Ready } else { RunState::Waiting };
-        assert_eq!(f.live(&format!("acme/m{minute}")).await[0].state, state, "{minute}");
+    for second in 10..20 {
+        let state = if second < 14 { RunState::Ready } else { RunState::Waiting };
+        assert_eq!(f.live(&format!("acme/s{second}")).await[0].state, state, "{second}");
     }
     assert_eq!(f.store.activate(100).await.unwrap(), Activated { moved: 6, next_in: None });
 }

@@ -20,16 +20,16 @@ async fn all_due(f: &Fixture, jobs: &[Job]) {
 }
 
 async fn items_come_by_priority_and_then_by_time(f: &Fixture) {
-    all_due(
-        f,
-        &[
-            cron("acme/late", "40 * * * *"),
-            cron("acme/early", "20 * * * *"),
-            cron("globex/urgent", "50 * * * *").priority(-5),
-            cron("acme/patient", "10 * * * *").priority(5),
-        ],
-    )
+    f.apply(&[
+        cron("acme/late", "40 59 * * * *"),
+        cron("acme/early", "20 59 * * * *"),
+        cron("globex/urgent", "50 59 * * * *").priority(-5),
+        cron("acme/patient", "10 59 * * * *").priority(5),
+    ])
     .await;
+    let term = f.elect().await;
+    f.fan_out(&term, HOUR).await;
+    f.advance_to(f.live("globex/urgent").await[0].scheduled_for).await;
     assert_eq!(f.claim(10).await.jobs(), ["urgent", "early", "late", "patient"]);
 }
 
@@ -318,14 +318,14 @@ async fn an_interval_never_misfires(f: &Fixture) {
 }
 
 /// An apply that skipped a locked row, or an activation in flight, leaves items of the old schedule in line.
-async fn an_item_of_an_older_schedule_ends_cancelled(f: &Fixture) {
+async fn an_item_of_an_older_schedule_ends_superseded(f: &Fixture) {
     all_due(f, &[hourly("acme/a"), hourly("acme/gone")]).await;
     let schema = if f.is_postgres() { "leasehold." } else { "" };
     f.execute(&format!("UPDATE {schema}job SET version = 2, since = 2 WHERE name = 'a'")).await;
     f.execute(&format!("UPDATE {schema}job SET active = (1 = 0), next_due = NULL WHERE name = 'gone'")).await;
     let held = f.claim(10).await;
     assert_eq!((held.items().len(), held.claimed.dismissed), (0, 2));
-    assert_eq!(f.outcomes("acme/a").await, [Outcome::Cancelled]);
+    assert_eq!(f.outcomes("acme/a").await, [Outcome::Superseded]);
     assert_eq!(f.outcomes("acme/gone").await, [Outcome::Cancelled]);
     assert_eq!(f.live("acme/a").await, []);
 }
@@ -449,7 +449,7 @@ both!(
     a_later_item_that_is_not_due_does_not_count,
     a_trigger_neither_misfires_nor_makes_others_misfire,
     an_interval_never_misfires,
-    an_item_of_an_older_schedule_ends_cancelled,
+    an_item_of_an_older_schedule_ends_superseded,
     a_trigger_outlives_a_change_of_the_schedule,
     a_retry_outlives_a_change_of_the_schedule,
     an_item_without_an_attempt_left_ends_dead,
@@ -467,7 +467,7 @@ async fn what_others_have_is_passed_over(f: &Fixture) {
     f.apply(&(0..5).map(|n| hourly(&format!("acme/j{n}"))).collect::<Vec<_>>()).await;
     let term = f.elect().await;
     f.fan_out(&term, HOUR).await;
-    f.advance(HOUR).await;
+    f.advance_to(f.live("acme/j0").await[0].scheduled_for).await;
     let mut other = f.pg().await;
     for (table, step) in [("ahead", "activate"), ("ready", "claim")] {
         let mut open = other.begin().await.unwrap();

@@ -67,9 +67,23 @@ enum Event {
     CronAndBack,
     /// The job is removed and added again.
     RemoveAndAdd,
+    /// Another run of the job is running when it is claimed, and it waits for that.
+    Wait,
+    /// Its time to live is over, and a claim or a sweep finds that.
+    Expire,
+    /// The job is paused and resumed.
+    PauseAndResume,
+    /// The job is paused for a time that passes.
+    PauseThatEnds,
+    /// It is claimed in a pause.
+    ClaimInPause,
+    /// It ends in a pause.
+    EndInPause,
+    /// It dies, and the job pauses itself.
+    DeathThatPauses,
 }
 
-const EVENTS: [Event; 16] = [
+const EVENTS: [Event; 23] = [
     Event::Verdict(Verdict::Succeeded),
     Event::Verdict(Verdict::Dead),
     Event::Verdict(Verdict::Cancelled),
@@ -86,28 +100,50 @@ const EVENTS: [Event; 16] = [
     Event::Amend,
     Event::CronAndBack,
     Event::RemoveAndAdd,
+    Event::Wait,
+    Event::Expire,
+    Event::PauseAndResume,
+    Event::PauseThatEnds,
+    Event::ClaimInPause,
+    Event::EndInPause,
+    Event::DeathThatPauses,
 ];
 
 /// Whether it can happen there.
 fn can_happen(place: Place, event: Event) -> bool {
     use Event::{
-        Amend, Cancel, CancelUnheard, Crash, CronAndBack, Edit, EditTwice, LastCrash, Overlap, RemoveAndAdd,
-        RetryTooMany,
+        Amend, Cancel, CancelUnheard, ClaimInPause, Crash, CronAndBack, DeathThatPauses, Edit, EditTwice, EndInPause,
+        Expire, LastCrash, Overlap, PauseAndResume, PauseThatEnds, RemoveAndAdd, RetryTooMany, Wait,
     };
     use Place::{Ahead, Due, Nowhere, Ready, RetryAhead, RetryReady, Running};
     match (place, event) {
         (Nowhere | Ahead | Due | Ready | Running | RetryAhead | RetryReady, Edit | EditTwice | Amend) => true,
         (Nowhere | Ahead | Due | Ready | Running | RetryAhead | RetryReady, CronAndBack | RemoveAndAdd) => true,
+        (Nowhere | Ahead | Due | Ready | Running | RetryAhead | RetryReady, PauseAndResume | PauseThatEnds) => true,
         (Ahead | Due | Ready | Running | RetryAhead | RetryReady, Cancel) => true,
         (Nowhere, Cancel) => false,
         (Running, Event::Verdict(_) | Crash | LastCrash | RetryTooMany | CancelUnheard) => true,
+        (Running, EndInPause | DeathThatPauses) => true,
         (
             Nowhere | Ahead | Due | Ready | RetryAhead | RetryReady,
-            Event::Verdict(_) | Crash | LastCrash | RetryTooMany | CancelUnheard,
+            Event::Verdict(_) | Crash | LastCrash | RetryTooMany | CancelUnheard | EndInPause | DeathThatPauses,
         ) => false,
-        (Due | Ready, Overlap) => true,
-        // A run that was claimed once is itself what others overlap with.
-        (Nowhere | Ahead | Running | RetryAhead | RetryReady, Overlap) => false,
+        (Due | Ready, Overlap | Wait | ClaimInPause) => true,
+        // A run that was claimed once is itself what others overlap with, and goes on in a pause.
+        (Nowhere | Ahead | Running | RetryAhead | RetryReady, Overlap | Wait | ClaimInPause) => false,
+        (Due | Ready | RetryAhead | RetryReady, Expire) => true,
+        (Nowhere | Ahead | Running, Expire) => false,
+    }
+}
+
+/// The job of a cell: what happens to it may ask for a policy.
+fn job_for(at: &str, event: Event) -> Job {
+    let job = every(at, INTERVAL).attempts(2);
+    match event {
+        Event::Wait => job.overlap(leasehold_common::definition::Overlap::BufferOne),
+        Event::Expire => job.expires(leasehold_common::definition::Expiry::After(2 * MINUTE)),
+        Event::DeathThatPauses => job.pause_after(1),
+        _ => job,
     }
 }
 
@@ -201,7 +237,7 @@ impl Cell<'_> {
                 assert_eq!(f.cancel(self.run().await).await, Cancelled::Requested);
                 self.rescue().await;
             }
-            Event::Overlap => {
+            Event::Overlap | Event::Wait => {
                 // In line before the scheduled run, wherever that is.
                 let id = f.trigger(&self.at).await;
                 f.execute(&format!(
@@ -211,7 +247,41 @@ impl Cell<'_> {
                 .await;
                 let held = f.claim(2).await;
                 assert_eq!((held.only().id, held.claimed.dismissed), (id, 1));
+                self.lives("while it waits").await;
                 assert_eq!(f.settle(&held, Verdict::Succeeded).await, [Settled::Recorded]);
+            }
+            Event::Expire => {
+                f.advance(4 * MINUTE).await;
+                if f.sweep(&self.term).await != (0, 1) {
+                    let held = f.claim(1).await;
+                    assert_eq!((held.items().len(), held.claimed.dismissed), (0, 1));
+                }
+            }
+            Event::PauseAndResume => {
+                self.pause(None).await;
+                self.resume().await;
+            }
+            Event::PauseThatEnds => {
+                let until = f.now().await + INTERVAL;
+                self.pause(Some(until)).await;
+                f.advance_to(until).await;
+                f.fan_out(&self.term, Duration::ZERO).await;
+            }
+            Event::ClaimInPause => {
+                self.pause(None).await;
+                let held = f.claim(1).await;
+                assert_eq!((held.items().len(), held.claimed.dismissed), (0, 1));
+                self.resume().await;
+            }
+            Event::EndInPause => {
+                self.pause(None).await;
+                self.settle(Verdict::Succeeded).await;
+                self.resume().await;
+            }
+            Event::DeathThatPauses => {
+                self.settle(Verdict::Dead).await;
+                assert!(f.job(&self.at).await.paused.is_some());
+                self.resume().await;
             }
             Event::Edit => self.change(every(&self.at, INTERVAL * 2)).await,
             Event::EditTwice => {
@@ -228,6 +298,18 @@ impl Cell<'_> {
                 self.change(job).await;
             }
         }
+    }
+
+    async fn pause(&self, until: Option<Timestamp>) {
+        assert!(self.f.pause(&self.at, until).await);
+        assert_eq!(self.f.store.status().await.unwrap().catalog.stalled_interval_jobs, 0, "it is paused, not stalled");
+    }
+
+    /// Ends the pause, and lets the leader see it.
+    async fn resume(&self) {
+        assert_eq!(self.f.store.status().await.unwrap().catalog.stalled_interval_jobs, 0, "it is paused, not stalled");
+        assert!(self.f.resume(&self.at).await);
+        self.f.fan_out(&self.term, Duration::ZERO).await;
     }
 
     /// Crashes and claims until the last attempt runs.
@@ -302,7 +384,7 @@ async fn every_path_on_which_a_run_ends_leads_to_the_next_one(f: &Fixture) {
         for event in EVENTS.into_iter().filter(|event| can_happen(place, *event)) {
             cells += 1;
             let at = format!("acme/job-{cells}");
-            let mut cell = Cell { f, term, job: every(&at, INTERVAL).attempts(2), at, held: None };
+            let mut cell = Cell { f, term, job: job_for(&at, event), at, held: None };
             cell.put(place).await;
             println!("{place:?}, {event:?}: {}", cell.at);
             cell.lives("before").await;
@@ -311,7 +393,9 @@ async fn every_path_on_which_a_run_ends_leads_to_the_next_one(f: &Fixture) {
             cell.lives("after").await;
             let ended = match (place, event) {
                 // The run ended in the event: not before it began.
-                (Place::Running, _) | (_, Event::Cancel | Event::Overlap) if f.live(&cell.at).await.is_empty() => {
+                (Place::Running, _) | (_, Event::Cancel | Event::Overlap | Event::Expire)
+                    if f.live(&cell.at).await.is_empty() =>
+                {
                     Some(before)
                 }
                 _ => cell.finish().await,
@@ -320,7 +404,7 @@ async fn every_path_on_which_a_run_ends_leads_to_the_next_one(f: &Fixture) {
             cell.runs_again(ended).await;
         }
     }
-    assert_eq!(cells, 52);
+    assert_eq!(cells, 76);
 }
 
 /// The moment that counts is the end of the run on the store's clock.

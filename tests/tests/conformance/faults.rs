@@ -11,7 +11,7 @@ use leasehold_common::definition::Definition;
 use leasehold_common::lease::{Acquired, Term};
 use leasehold_common::plan;
 use leasehold_common::run::{Cause, Outcome, Report};
-use leasehold_common::store::{ClaimRequest, Dispatched, ErrorKind, SharedStore, StoreResult, Verdict};
+use leasehold_common::store::{ClaimRequest, Dispatched, DueSet, ErrorKind, SharedStore, StoreResult, Verdict};
 use leasehold_tests::faulty::Faulty;
 use leasehold_tests::steps::{FOR_EVER, HOUR, Held, Job, MINUTE, candidate, every, hourly};
 use leasehold_tests::stores::Fixture;
@@ -36,23 +36,25 @@ async fn lead(store: &SharedStore, me: &leasehold_common::lease::Candidate) -> T
     }
 }
 
-/// One round of the leader: all that is due, fanned out. A launch that may or may not have been written is planned
+/// One round of the leader: all that is due or late, fanned out. A launch that may or may not have been written is planned
 /// anew from what is there.
 async fn fan_out(store: &SharedStore, term: &Term) {
     loop {
-        let batch = sure(|| store.due(Duration::ZERO, 50)).await;
-        if batch.jobs.is_empty() {
+        let mut launches = Vec::new();
+        for set in [DueSet::OnTime, DueSet::Late] {
+            let batch = sure(|| store.due(set, Duration::ZERO, 50)).await;
+            for job in &batch.jobs {
+                let ids = [job.definition];
+                let (_, body) = sure(|| store.definitions(&ids)).await.remove(0);
+                let timing = serde_json::from_str::<Definition>(&body).unwrap().timing().compile(job.key).unwrap();
+                launches.push(plan::plan(job, &timing, batch.now, batch.now));
+            }
+        }
+        if launches.is_empty() {
             return;
         }
-        let mut launches = Vec::new();
-        for job in &batch.jobs {
-            let ids = [job.definition];
-            let (_, body) = sure(|| store.definitions(&ids)).await.remove(0);
-            let schedule = serde_json::from_str::<Definition>(&body).unwrap().schedule.compile(job.key).unwrap();
-            launches.push(plan::plan(job, &schedule, batch.now, batch.now));
-        }
         if let Ok(answer) = store.dispatch(term, &launches).await {
-            assert!(matches!(answer, Dispatched::Done { .. }), "{answer:?}");
+            assert!(matches!(answer, Dispatched::Done(_)), "{answer:?}");
         }
     }
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use leasehold_common::lease::{Acquired, Candidate, LeaseKind, Renewal, Term};
-use leasehold_common::store::{Dispatched, Pruned, Rescued, SharedStore, Verdict};
-use leasehold_tests::steps::{FOR_EVER, HOUR, MINUTE, candidate, hourly};
+use leasehold_common::store::{Dispatched, Fanned, Pruned, Rescued, SharedStore, Swept, Verdict};
+use leasehold_tests::steps::{FOR_EVER, HOUR, MINUTE, candidate, cron, hourly};
 use leasehold_tests::stores::Fixture;
 use sqlx::{Connection as _, Executor as _};
 use uuid::Uuid;
@@ -59,7 +59,7 @@ async fn a_renewal_extends_the_lease(f: &Fixture) {
     assert_eq!(f.store.renew(&term, TTL).await.unwrap(), Renewal::Renewed);
     f.advance(TTL - Duration::from_secs(1)).await;
     assert_eq!(acquire(f, &candidate()).await, Acquired::Held);
-    assert_eq!(dispatch(f, &term).await, Dispatched::Done { items: 0, misfired: 0 });
+    assert_eq!(dispatch(f, &term).await, Dispatched::Done(Fanned::default()));
 }
 
 async fn an_expired_lease_that_nobody_took_can_still_be_renewed(f: &Fixture) {
@@ -165,10 +165,13 @@ async fn of_many_candidates_at_once_one_is_elected(f: &Fixture) {
 
 // What a leader writes.
 
-/// Everything that a leader could write has something to write here: a due job, a claim that expired, an old report.
+/// Everything that a leader could write has something to write here: a due job, a claim that expired, an old report, an
+/// item that nobody ran in time.
 async fn ready_to_write(f: &Fixture) -> Term {
-    f.apply(&[hourly("acme/due"), hourly("acme/lost"), hourly("acme/old")]).await;
+    let missed = cron("acme/missed", "10 1 * * *").catch_up_skip(MINUTE);
+    f.apply(&[hourly("acme/due"), hourly("acme/lost"), hourly("acme/old"), missed]).await;
     let term = f.elect_for(FOR_EVER).await;
+    f.fan_out(&term, 6 * MINUTE).await;
     f.trigger("acme/old").await;
     f.settle(&f.claim(1).await, Verdict::Succeeded).await;
     f.trigger("acme/lost").await;
@@ -203,6 +206,7 @@ async fn writes_nothing(f: &Fixture, term: &Term) {
     let before = traces(f).await;
     assert_eq!(dispatch(f, term).await, Dispatched::StaleTerm);
     assert_eq!(f.store.rescue(term, 100).await.unwrap(), Rescued::StaleTerm);
+    assert_eq!(f.store.sweep(term, 100).await.unwrap(), Swept::StaleTerm);
     assert_eq!(f.store.prune(term, MINUTE, 100).await.unwrap(), Pruned::StaleTerm);
     assert_eq!(traces(f).await, before);
 }
@@ -211,7 +215,8 @@ async fn writes_nothing(f: &Fixture, term: &Term) {
 async fn writes(f: &Fixture, term: &Term) {
     assert_eq!(f.store.prune(term, MINUTE, 100).await.unwrap(), Pruned::Done { reports: 1 });
     assert_eq!(f.store.rescue(term, 100).await.unwrap(), Rescued::Done { requeued: 1, dead: 0 });
-    assert!(matches!(dispatch(f, term).await, Dispatched::Done { items: 3, .. }));
+    assert_eq!(f.store.sweep(term, 100).await.unwrap(), Swept::Done { misfired: 1, expired: 0, seen: 1 });
+    assert!(matches!(dispatch(f, term).await, Dispatched::Done(Fanned { items: 3, .. })));
 }
 
 async fn a_standing_term_writes(f: &Fixture) {
@@ -280,7 +285,7 @@ const ACQUIRE: &str = include_str!("../../../store/sql/postgres/lease/acquire.sq
 /// that its term is over.
 async fn a_write_waits_for_a_takeover_that_is_under_way(f: &Fixture) {
     let old = ready_to_write(f).await;
-    for write in ["dispatch", "rescue", "prune"] {
+    for write in ["dispatch", "rescue", "sweep", "prune"] {
         let before = traces(f).await;
         let mut takeover = f.pg().await;
         let mut open = takeover.begin().await.unwrap();
@@ -301,6 +306,7 @@ async fn a_write_waits_for_a_takeover_that_is_under_way(f: &Fixture) {
             match write {
                 "dispatch" => store.dispatch(&current, &launches).await.unwrap() == Dispatched::StaleTerm,
                 "rescue" => store.rescue(&current, 100).await.unwrap() == Rescued::StaleTerm,
+                "sweep" => store.sweep(&current, 100).await.unwrap() == Swept::StaleTerm,
                 _ => store.prune(&current, MINUTE, 100).await.unwrap() == Pruned::StaleTerm,
             }
         });
@@ -362,7 +368,7 @@ async fn the_second_step_of_a_prune_is_fenced_too(f: &Fixture) {
     f.store.renew(&term, Duration::ZERO).await.unwrap();
     assert_eq!(prune(term.holder, term.epoch).await, 0);
     f.store.renew(&term, FOR_EVER).await.unwrap();
-    assert_eq!(prune(term.holder, term.epoch).await, 3);
+    assert_eq!(prune(term.holder, term.epoch).await, 4);
 }
 
 postgres!(

@@ -1,10 +1,12 @@
-//! Everything at once: a leader, executors, people who cancel and trigger, and edits of the catalog.
+//! Everything at once: a leader, executors, people who cancel, trigger, backfill, pause and resume, and edits of the
+//! catalog.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use leasehold_common::definition::Overlap;
 use leasehold_common::run::RunState;
 use leasehold_common::store::{AttemptReport, ClaimRequest, Dispatched, RunFilter, SharedStore, Verdict};
 use leasehold_tests::steps::{Held, Job, MINUTE, every, path};
@@ -14,14 +16,20 @@ use uuid::Uuid;
 const JOBS: usize = 60;
 const FOR: Duration = Duration::from_secs(3);
 
+const OVERLAPS: [Overlap; 5] =
+    [Overlap::Skip, Overlap::Allow, Overlap::BufferOne, Overlap::BufferAll, Overlap::CancelPrevious];
+
 fn jobs(round: u64) -> Vec<Job> {
     (0..JOBS)
         .map(|n| {
             // A third changes its interval with each round, a third something else.
             let interval = Duration::from_millis(if n % 3 == 0 { 1 + round % 5 } else { 2 });
-            every(&format!("t{}/j{n}", n % 4), interval)
+            let job = every(&format!("t{}/j{n}", n % 4), interval)
                 .timeout(if n % 3 == 1 { MINUTE * u32::try_from(round % 7 + 1).unwrap() } else { MINUTE })
-                .attempts(3)
+                .overlap(OVERLAPS[n % OVERLAPS.len()])
+                .buffer(3)
+                .attempts(3);
+            if n % 7 == 0 { job.pause_after(2) } else { job }
         })
         .collect()
 }
@@ -60,6 +68,21 @@ async fn nothing_breaks_and_nothing_deadlocks(f: &Fixture) {
             }))
         })
         .collect();
+    let now = f.now().await;
+    let keys: Vec<_> = f.store.snapshot().await.unwrap().jobs.iter().map(|job| job.key).collect();
+    let operator = tokio::spawn({
+        let (store, stop, keys) = (f.store.clone(), Arc::clone(&stop), keys.clone());
+        async move {
+            let mut n = 0;
+            while !stop.load(Ordering::SeqCst) {
+                n += 7;
+                let some: Vec<_> = (n..n + 5).map(|n| keys[n % keys.len()]).collect();
+                store.pause(&some, "maintenance", (n % 2 == 0).then_some(now + 60 * MINUTE)).await.unwrap();
+                store.backfill(some[0], &[now - MINUTE * u32::try_from(n % 50).unwrap()], Duration::ZERO).await.unwrap();
+                store.resume(&some).await.unwrap();
+            }
+        }
+    });
     let people = tokio::spawn({
         let (store, stop) = (f.store.clone(), Arc::clone(&stop));
         async move {
@@ -67,7 +90,7 @@ async fn nothing_breaks_and_nothing_deadlocks(f: &Fixture) {
             while !stop.load(Ordering::SeqCst) {
                 n += 1;
                 let (tenant, job) = path(&format!("t{}/j{}", n % JOBS % 4, n % JOBS));
-                store.trigger(&tenant, &job).await.unwrap();
+                store.trigger(&tenant, &job, n % 5 == 0).await.unwrap();
                 for run in store
                     .runs(&RunFilter { states: vec![RunState::Ready, RunState::Waiting], ..Default::default() }, 2)
                     .await
@@ -86,15 +109,18 @@ async fn nothing_breaks_and_nothing_deadlocks(f: &Fixture) {
             f.apply(&jobs(round)).await;
         }
         let launches = f.launches(Duration::from_millis(5)).await;
-        assert!(matches!(f.store.dispatch(&term, &launches).await.unwrap(), Dispatched::Done { .. }));
+        assert!(matches!(f.store.dispatch(&term, &launches).await.unwrap(), Dispatched::Done(_)));
         f.store.rescue(&term, 100).await.unwrap();
+        f.store.sweep(&term, 100).await.unwrap();
     }
     stop.store(true, Ordering::SeqCst);
     people.await.unwrap();
+    operator.await.unwrap();
     for executor in executors {
         executor.await.unwrap();
     }
 
+    f.store.resume(&keys).await.unwrap();
     assert_eq!(f.store.status().await.unwrap().catalog.stalled_interval_jobs, 0);
     for job in jobs(round) {
         let at = format!("{}/{}", job.path.0, job.path.1);

@@ -32,7 +32,7 @@ async fn what_is_not_there_cannot_be_triggered(f: &Fixture) {
     f.apply(&[hourly("acme/a")]).await;
     for at in ["acme/never", "nobody/a", "acme/b"] {
         let (tenant, job) = path(at);
-        assert_eq!(f.store.trigger(&tenant, &job).await.unwrap(), None, "{at}");
+        assert_eq!(f.store.trigger(&tenant, &job, false).await.unwrap(), None, "{at}");
     }
     assert_eq!(f.store.status().await.unwrap().queue.depth, 0);
 }
@@ -45,7 +45,7 @@ async fn a_hundred_triggers_at_once_are_a_hundred_runs(f: &Fixture) {
             tokio::spawn(async move {
                 let mut ids = Vec::new();
                 for _ in 0..10 {
-                    ids.push(store.trigger(&tenant, &job).await.unwrap().unwrap());
+                    ids.push(store.trigger(&tenant, &job, false).await.unwrap().unwrap());
                 }
                 ids
             })

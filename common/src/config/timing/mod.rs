@@ -2,10 +2,11 @@
 
 mod spec;
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::config::fields::{self, Fields};
-use crate::config::node::Entry;
+use crate::config::node::{Entry, Value};
 use crate::config::report::Report;
 use crate::config::source::Span;
 use crate::config::zones::{self, ZoneRule};
@@ -17,6 +18,11 @@ const LEAST_INTERVAL: Duration = Duration::from_secs(1);
 const LEAST_JITTER: Duration = Duration::from_millis(1);
 /// The most schedules of one job: each is asked for every due time.
 const MOST: usize = 32;
+/// The most runs that can be counted; nobody lives to see more.
+const MOST_RUNS: u32 = 1_000_000_000;
+
+/// The highest ceiling of a `spread`.
+const MOST_PER_SECOND: u32 = 1_000_000;
 
 /// The keys of which a job has one.
 const OF_A_JOB: &[&str] = &["cron", "every", "at", "spread", "schedules"];
@@ -32,6 +38,7 @@ pub(super) struct Timing<'n, 't> {
     several: bool,
     start: Option<Bound>,
     end: Option<Bound>,
+    max_runs: Option<u32>,
     jitter: Option<Duration>,
     /// The zones that something is read in; parts and bounds name them by position.
     rules: Vec<ZoneRule<'n, 't>>,
@@ -49,7 +56,7 @@ enum Kind {
     Delay(Duration),
     Rate(Duration),
     At(Moment),
-    Spread(Window),
+    Spread(Window, Option<NonZeroU32>),
 }
 
 /// The start or the end.
@@ -72,7 +79,7 @@ impl Kind {
     /// Why `dst` has no effect, if so.
     fn ignores_dst(&self) -> Option<&'static str> {
         match self {
-            Self::Spread(_) => Some("`spread`, whose window is as long as clocks make it"),
+            Self::Spread(..) => Some("`spread`, whose window is as long as clocks make it"),
             _ => self.ignores_zone(),
         }
     }
@@ -107,6 +114,7 @@ pub(super) fn read<'n, 't>(report: &mut Report<'_>, job: &Fields<'n, 't>) -> Opt
     let clock = Clock::read(report, job, None);
     let start = bound(report, job, "start");
     let end = bound(report, job, "end");
+    let max_runs = job.get("max_runs").map_or(Some(None), |entry| fields::count(report, entry, MOST_RUNS).map(Some));
     let jitter = job.get("jitter").map_or(Some(None), |entry| fields::duration(report, entry, LEAST_JITTER).map(Some));
     let chosen = choose(report, job, OF_A_JOB)?;
     let mut rules = Vec::new();
@@ -116,13 +124,14 @@ pub(super) fn read<'n, 't>(report: &mut Report<'_>, job: &Fields<'n, 't>) -> Opt
         entries(report, chosen, clock.as_ref(), &mut rules)
     } else {
         let kind = kind(report, job, chosen)?;
-        refuse_for_delay(report, job, &kind)?;
+        refuse_jitter(report, job, &kind)?;
         clock.as_ref().map(|clock| vec![part(kind, chosen, clock, true, &mut rules)])
     };
     let (clock, start, end) = (clock?, start?, end?);
-    let mut timing = Timing { parts: parts?, several, start, end, jitter: jitter?, rules };
+    let mut timing = Timing { parts: parts?, several, start, end, max_runs: max_runs?, jitter: jitter?, rules };
     timing.settle_zone(clock.zone);
     timing.warn_of_clock(report, job);
+    timing.settle_max_runs(report, job);
     Some(timing)
 }
 
@@ -166,7 +175,7 @@ fn kind(report: &mut Report<'_>, fields: &Fields<'_, '_>, entry: &Entry<'_>) -> 
     match entry.key.as_ref() {
         "cron" => cron_expr(report, entry).map(Kind::Cron),
         "at" => moment(report, entry).map(Kind::At),
-        "spread" => window(report, entry).map(Kind::Spread),
+        "spread" => spread(report, entry),
         _ => {
             let words = [("completion", Kind::Delay as fn(_) -> _), ("start", Kind::Rate)];
             let anchored = match fields.get("anchor") {
@@ -201,7 +210,8 @@ fn cron_expr(report: &mut Report<'_>, entry: &Entry<'_>) -> Option<String> {
     }
 }
 
-fn moment(report: &mut Report<'_>, entry: &Entry<'_>) -> Option<Moment> {
+/// A point in time; a civil one in UTC for now.
+pub(super) fn moment(report: &mut Report<'_>, entry: &Entry<'_>) -> Option<Moment> {
     let text = fields::text(report, &entry.value, &entry.key)?;
     // Which zone a civil time is in is known later.
     match Moment::parse(text.text, &Zone::UTC) {
@@ -213,8 +223,23 @@ fn moment(report: &mut Report<'_>, entry: &Entry<'_>) -> Option<Moment> {
     }
 }
 
-fn window(report: &mut Report<'_>, entry: &Entry<'_>) -> Option<Window> {
-    let text = fields::text(report, &entry.value, "spread")?;
+/// A window alone, or a map of it with a ceiling.
+fn spread(report: &mut Report<'_>, entry: &Entry<'_>) -> Option<Kind> {
+    if !matches!(entry.value.value, Value::Map(_)) {
+        return window(report, entry).map(|window| Kind::Spread(window, None));
+    }
+    let fields = Fields::read(report, &entry.value, "spread", &["window", "per_second"])?;
+    let window = fields.require(report, "window").and_then(|entry| window(report, entry));
+    let ceiling = match fields.get("per_second") {
+        Some(entry) => fields::count(report, entry, MOST_PER_SECOND).map(NonZeroU32::new),
+        None => Some(None),
+    };
+    Some(Kind::Spread(window?, ceiling?))
+}
+
+/// A part of the day.
+pub(super) fn window(report: &mut Report<'_>, entry: &Entry<'_>) -> Option<Window> {
+    let text = fields::text(report, &entry.value, &entry.key)?;
     match text.text.parse::<Window>() {
         Ok(window) => Some(window),
         Err(error) => {
@@ -231,20 +256,13 @@ fn bound(report: &mut Report<'_>, job: &Fields<'_, '_>, key: &str) -> Option<Opt
     Some(Some(Bound { at, zone: None, span: entry.value.span.clone() }))
 }
 
-/// What needs due times that are known ahead does not go with those that follow from the end of a run: an `end` would
-/// leave a job that is neither waiting nor over.
-fn refuse_for_delay(report: &mut Report<'_>, job: &Fields<'_, '_>, kind: &Kind) -> Option<()> {
-    if !matches!(kind, Kind::Delay(_)) {
-        return Some(());
-    }
-    let wrong: Vec<_> = ["start", "end", "jitter"].iter().filter_map(|key| job.get(key)).collect();
-    for entry in &wrong {
-        let message =
-            format!("`{}` does not go with `every`, whose due times follow from the end of each run", entry.key);
-        let help = "add `anchor: start`, which makes due times that are known ahead".to_owned();
-        report.error(&entry.key_span, message, Some(help));
-    }
-    wrong.is_empty().then_some(())
+/// Jitter delays times that are known ahead; those that follow from the end of a run are nowhere in particular.
+fn refuse_jitter(report: &mut Report<'_>, job: &Fields<'_, '_>, kind: &Kind) -> Option<()> {
+    let (Kind::Delay(_), Some(entry)) = (kind, job.get("jitter")) else { return Some(()) };
+    let message = "`jitter` does not go with `every`, whose due times follow from the end of each run";
+    let help = "add `anchor: start`, which makes due times that are known ahead".to_owned();
+    report.error(&entry.key_span, message, Some(help));
+    None
 }
 
 /// The entries of `schedules`.
@@ -320,6 +338,25 @@ fn warn_of_clock(report: &mut Report<'_>, fields: &Fields<'_, '_>, zone: Option<
 }
 
 impl<'n, 't> Timing<'n, 't> {
+    /// Whether due times follow from the end of runs.
+    pub(super) fn is_delay(&self) -> bool {
+        self.parts.iter().any(|part| matches!(part.kind, Kind::Delay(_)))
+    }
+
+    /// Whether there is one due time.
+    pub(super) fn is_once(&self) -> bool {
+        matches!(self.parts.as_slice(), [Part { kind: Kind::At(_), .. }])
+    }
+
+    /// A single due time is one run in any case.
+    fn settle_max_runs(&mut self, report: &mut Report<'_>, job: &Fields<'_, '_>) {
+        if let Some(entry) = job.get("max_runs").filter(|_| self.is_once()) {
+            let message = "`max_runs` has no effect on `at`, which is due once";
+            report.warn(&entry.key_span, message, Some("remove it".to_owned()));
+            self.max_runs = None;
+        }
+    }
+
     /// Gives the job's zone to all that is read in it; if there is none, the zone is not asked for.
     fn settle_zone(&mut self, rule: ZoneRule<'n, 't>) {
         let position = self.rules.len();

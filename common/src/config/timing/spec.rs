@@ -4,12 +4,11 @@ use jiff::Timestamp;
 
 use super::{Bound, Kind, Part, Timing};
 use crate::config::report::Report;
-use crate::config::templates::{self, Used};
-use crate::config::zones::{self, ZoneRule};
+use crate::config::templates::GIVE_OR_NARROW;
+use crate::config::zones;
 use crate::definition::{ScheduleSpec, Tenant};
 use crate::id::{JobKey, JobName};
 use crate::schedule::{DstPolicy, Moment, Zone};
-use crate::template::Escape;
 
 impl Timing<'_, '_> {
     /// The zones of each rule for each tenant; reports the tenants for which there is none.
@@ -20,13 +19,8 @@ impl Timing<'_, '_> {
         tenants: &[Tenant],
         matched: &[usize],
     ) -> Vec<Vec<Option<Zone>>> {
-        for rule in &self.rules {
-            if let ZoneRule::Template { template, text } = rule {
-                let used = Used { template: template.clone(), text: text.clone(), escape: Escape::None };
-                templates::check_tenants(report, &used, job, tenants, matched);
-            }
-        }
-        self.rules.iter().map(|rule| zones::of_tenants(report, rule, job, tenants, matched)).collect()
+        let of = |rule| zones::of_tenants(report, rule, job, tenants, matched, GIVE_OR_NARROW);
+        self.rules.iter().map(of).collect()
     }
 
     /// The schedule for one zone of each rule.
@@ -38,7 +32,9 @@ impl Timing<'_, '_> {
             Kind::Delay(interval) => ScheduleSpec::Every { interval: *interval },
             Kind::Rate(interval) => ScheduleSpec::Rate { interval: *interval },
             Kind::At(at) => ScheduleSpec::At { at: at.in_zone(&zone(part.zone)), dst: part.dst },
-            Kind::Spread(window) => ScheduleSpec::Spread { window: *window, zone: zone(part.zone) },
+            Kind::Spread(window, per_second) => {
+                ScheduleSpec::Spread { window: *window, zone: zone(part.zone), per_second: *per_second }
+            }
         };
         let mut schedule = match self.parts.as_slice() {
             [one] => of(one),
@@ -46,12 +42,14 @@ impl Timing<'_, '_> {
         };
         let bound = |bound: &Option<Bound>| bound.as_ref().map(|bound| bound.at.in_zone(&zone(bound.zone)));
         let (start, end) = (bound(&self.start), bound(&self.end));
-        if start.is_some() || end.is_some() {
-            schedule = ScheduleSpec::Within { schedule: Box::new(schedule), start, end };
-        }
         match self.jitter {
-            Some(jitter) => ScheduleSpec::Jittered { schedule: Box::new(schedule), jitter },
-            None => schedule,
+            None => within(schedule, start, end, self.max_runs),
+            // The bounds are those of the exact times; what counts runs stands outside, where the planner looks for it.
+            Some(jitter) => {
+                schedule = within(schedule, start, end, None);
+                schedule = ScheduleSpec::Jittered { schedule: Box::new(schedule), jitter };
+                within(schedule, None, None, self.max_runs)
+            }
         }
     }
 
@@ -59,10 +57,10 @@ impl Timing<'_, '_> {
     pub(in crate::config) fn check(&self, report: &mut Report<'_>, spec: &ScheduleSpec) {
         match spec {
             ScheduleSpec::Jittered { schedule, .. } => self.check(report, schedule),
-            ScheduleSpec::Within { schedule, start, end } => {
+            ScheduleSpec::Within { schedule, start, end, .. } => {
                 let before = report.errors();
                 self.check(report, schedule);
-                if report.errors() == before {
+                if report.errors() == before && (start.is_some() || end.is_some()) {
                     self.check_bounds(report, spec, start.as_ref(), end.as_ref());
                 }
             }
@@ -70,6 +68,20 @@ impl Timing<'_, '_> {
                 specs.iter().zip(&self.parts).for_each(|(spec, part)| check_at(report, spec, part))
             }
             _ => self.parts.iter().for_each(|part| check_at(report, spec, part)),
+        }
+    }
+
+    /// Warns of windows that are too short for those who share them.
+    pub(in crate::config) fn check_ceiling(&self, report: &mut Report<'_>, tenants: usize) {
+        for part in &self.parts {
+            let Kind::Spread(window, Some(most)) = part.kind else { continue };
+            let room = u64::from(window.seconds()) * u64::from(most.get());
+            if tenants as u64 > room {
+                let message =
+                    format!("the window has room for {room} runs at {most} a second, and {tenants} tenants share it");
+                let help = "raise `per_second` or make the window longer; what does not fit starts after it".to_owned();
+                report.warn(&part.span, message, Some(help));
+            }
         }
     }
 
@@ -81,8 +93,9 @@ impl Timing<'_, '_> {
             report.error(span, "`end` is not after `start`", Some(format!("they are {from} and {to}")));
             return;
         }
-        // Where a hash decides, what is true of one job need not be of another.
+        // Where a hash decides, what is true of one job need not be of another; and of a delay nothing is known ahead.
         if !spec.is_seeded()
+            && spec.interval().is_none()
             && let Ok(schedule) = spec.compile(JobKey::from_i64(0))
             && schedule.next_after(Timestamp::MIN).is_none()
         {
@@ -95,6 +108,14 @@ impl Timing<'_, '_> {
             report.error(span, format!("nothing is due {limits}"), Some(help));
         }
     }
+}
+
+/// A schedule with its limits, if it has any.
+fn within(schedule: ScheduleSpec, start: Option<Moment>, end: Option<Moment>, max_runs: Option<u32>) -> ScheduleSpec {
+    if start.is_none() && end.is_none() && max_runs.is_none() {
+        return schedule;
+    }
+    ScheduleSpec::Within { schedule: Box::new(schedule), start, end, max_runs }
 }
 
 fn check_at(report: &mut Report<'_>, spec: &ScheduleSpec, part: &Part) {

@@ -1,2 +1,4 @@
 -- $1 keys
-UPDATE leasehold.job SET active = false, next_due = NULL WHERE key = ANY($1)
+UPDATE leasehold.job SET active = false, next_due = NULL, runs_left = NULL,
+    paused_at = NULL, paused_until = NULL, pause_reason = NULL
+WHERE key = ANY($1)

@@ -1,1 +1,1 @@
-SELECT revision, leasehold.now_us() FROM leasehold.catalog
+SELECT revision, leasehold.now_us(), recovery_total, recovery_tenant FROM leasehold.catalog

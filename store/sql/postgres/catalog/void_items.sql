@@ -2,7 +2,7 @@
 -- every item of a job that is gone. What was due is reported; the rest never had a due time. Rows that a claim or an
 -- activation has locked are skipped, since this transaction holds locks that they may wait for: a claim re-checks
 -- `since` anyway. The job rows are ours already; the order of reports is taken last.
--- $1 keys of rescheduled and removed jobs, $2 error
+-- $1 keys of rescheduled and removed jobs, $2 errors of removed and of rescheduled ones, $3 now
 WITH j AS MATERIALIZED (SELECT key, active, since FROM leasehold.job WHERE key = ANY($1)),
 r AS (
     DELETE FROM leasehold.ready WHERE ctid = ANY(ARRAY(
@@ -23,14 +23,15 @@ ended AS (
     DELETE FROM leasehold.running WHERE id = ANY(ARRAY(SELECT id FROM v WHERE attempt > 0)) AND claim_id IS NULL
     RETURNING 1
 ),
-due AS MATERIALIZED (SELECT * FROM v WHERE not_before <= leasehold.clock_us() OR attempt > 0 OR cause <> 0),
+due AS MATERIALIZED (SELECT * FROM v WHERE due <= $3 OR attempt > 0 OR cause <> 0),
 ordered AS MATERIALIZED (
     SELECT leasehold.order_reports()
     WHERE (SELECT count(*) FROM due) > 0 AND (SELECT count(*) FROM ended) >= 0
 ),
 reported AS (
     INSERT INTO leasehold.report (id, job_key, tenant_id, cause, due, attempt, outcome, finished_at, error)
-    SELECT due.id, due.job_key, due.tenant_id, due.cause, due.due, due.attempt, 5, leasehold.clock_us(), $2
-    FROM ordered, due
+    SELECT due.id, due.job_key, due.tenant_id, due.cause, due.due, due.attempt, CASE WHEN j.active THEN 9 ELSE 5 END,
+           $3, ($2::text[])[CASE WHEN j.active THEN 2 ELSE 1 END]
+    FROM ordered, due JOIN j ON j.key = due.job_key
 )
 SELECT count(*) FROM v

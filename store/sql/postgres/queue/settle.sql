@@ -25,7 +25,8 @@ over AS (
     DELETE FROM leasehold.running AS r USING u
     WHERE r.id = ANY($1) AND r.id = u.id AND r.claim_id = u.claim_id AND r.attempt = u.attempt
       AND (u.wait IS NULL OR r.id = ANY(ARRAY(SELECT id FROM cancelled)))
-    RETURNING r.id, r.job_key, r.tenant_id, r.cause, r.due, r.attempt, r.every_us, r.executor, u.claim_id
+    RETURNING r.id, r.job_key, r.tenant_id, r.cause, r.due, r.attempt, r.every_us, r.executor, u.claim_id, r.overlap,
+              r.catch_up
 ),
 back AS (
     UPDATE leasehold.running AS r SET claim_id = NULL, released = r.released + u.released
@@ -33,27 +34,30 @@ back AS (
     WHERE r.id = ANY($1) AND r.id = u.id AND r.claim_id = u.claim_id AND r.attempt = u.attempt
       AND u.wait IS NOT NULL AND r.id <> ALL(ARRAY(SELECT id FROM cancelled))
     RETURNING r.id, r.job_key, r.tenant_id, r.queue, r.prio, r.cause, r.due, r.overlap, r.attempt, r.released,
-              r.max_attempts, r.version, r.every_us, r.executor, u.claim_id, u.now + u.wait AS retry_at
+              r.max_attempts, r.version, r.every_us, r.executor, u.claim_id, r.catch_up, r.expires_at,
+              u.now + u.wait AS retry_at
 ),
 again AS (
     INSERT INTO leasehold.ahead (job_key, id, tenant_id, queue, prio, tag, cause, due, not_before, overlap, attempt,
-                                 released, max_attempts, version, every_us)
+                                 released, max_attempts, version, every_us, catch_up, expires_at)
     SELECT job_key, id, tenant_id, queue, prio, retry_at, cause, due, retry_at, overlap, attempt, released,
-           max_attempts, version, NULL -- the interval token stays in `running`
+           max_attempts, version, NULL, -- the interval token stays in `running`
+           catch_up, expires_at
     FROM back
     RETURNING 1
 ),
 rearmed AS ( -- found by key alone: what the row says is looked at once it is locked, not in an older snapshot
     UPDATE leasehold.job SET next_due = CASE
-        WHEN active AND every_us IS NOT NULL AND next_due IS NULL THEN leasehold.clock_us() + every_us
-        ELSE next_due END
+        WHEN NOT active OR every_us IS NULL OR next_due IS NOT NULL THEN next_due
+        ELSE nullif(greatest(paused_until, leasehold.clock_us() + every_us), 9223372036854775807) END
     WHERE key = ANY(ARRAY(SELECT job_key FROM over WHERE every_us IS NOT NULL))
     RETURNING 1
 ),
 ended AS MATERIALIZED (
-    SELECT id, job_key, tenant_id, cause, due, attempt, executor, claim_id, NULL::bigint AS retry_at FROM over
+    SELECT id, job_key, tenant_id, cause, due, attempt, executor, claim_id, NULL::bigint AS retry_at,
+           overlap > 1 OR overlap = 0 AND catch_up = 2 AS waited_for FROM over
     UNION ALL
-    SELECT id, job_key, tenant_id, cause, due, attempt, executor, claim_id, retry_at FROM back
+    SELECT id, job_key, tenant_id, cause, due, attempt, executor, claim_id, retry_at, NULL FROM back
 ),
 ordered AS MATERIALIZED (
     SELECT leasehold.order_reports()
@@ -67,4 +71,9 @@ reported AS (
            u.now - u.ended_ago - u.duration, u.now - u.ended_ago, e.executor, u.error, u.result
     FROM ordered, ended AS e JOIN u ON u.id = e.id AND u.attempt = e.attempt AND u.claim_id = e.claim_id
 )
-SELECT id, attempt, claim_id FROM ended
+-- Over (not to be retried), so that what waits for it may go: the caller promotes on a fresh snapshot, if anything
+-- waits anywhere or may just have begun to.
+SELECT id, attempt, claim_id, job_key, retry_at IS NULL AS over,
+       coalesce(waited_for, false)
+           OR (SELECT true FROM leasehold.ahead WHERE not_before = 9223372036854775807 LIMIT 1) IS NOT NULL AS waited_for
+FROM ended

@@ -8,8 +8,9 @@
 -- its completion, moves past the watermark. The watermark as it was comes from `old`, the row of this statement's
 -- snapshot: whatever changes it changes (version, next_due) too, and then the compare-and-set fails.
 -- $1 holder, $2 epoch
--- $3 keys, $4 versions, $5 expected, $6 last due, $7 next
--- $8 item ids, $9 their keys, $10 their due times; $11 misfired ids, $12 keys, $13 due times, $14 error
+-- $3 keys, $4 versions, $5 expected, $6 last due time queued or null, $7 next, $8 accounted, $9 runs left, $10 over,
+-- $11 catch-up; items: $12 ids, $13 keys, $14 due times, $15 not before, $16 misfire at, $17 expires at
+-- rows of due times that do not run: $18 ids, $19 keys, $20 last, $21 first or null, $22 counts, $23 outcomes, $24 errors
 WITH fence AS MATERIALIZED (
     SELECT 1 FROM leasehold.lease
     WHERE name = 'leader' AND holder = $1 AND epoch = $2 AND expires_at > leasehold.now_us()
@@ -17,38 +18,49 @@ WITH fence AS MATERIALIZED (
 ),
 u AS MATERIALIZED (
     SELECT u.* FROM fence,
-        unnest($3::bigint[], $4::integer[], $5::bigint[], $6::bigint[], $7::bigint[])
-        AS u(key, version, expected, last_due, next_due)
+        unnest($3::bigint[], $4::integer[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::integer[],
+               $10::boolean[], $11::smallint[])
+        AS u(key, version, expected, last_due, next_due, accounted, runs_left, over, catch_up)
 ),
 j AS (
     UPDATE leasehold.job
     SET next_due = CASE WHEN job.every_us IS NOT NULL AND u.last_due <= old.last_fired THEN old.last_fired + 1000
                         ELSE u.next_due END,
-        last_fired = greatest(old.last_fired, u.last_due)
+        last_fired = greatest(old.last_fired, u.last_due),
+        accounted = greatest(job.accounted, u.accounted),
+        runs_left = u.runs_left,
+        every_us = CASE WHEN NOT u.over THEN job.every_us END
     FROM u JOIN (SELECT key, last_fired FROM leasehold.job WHERE key = ANY($3)) AS old ON old.key = u.key
     WHERE job.key = ANY($3) AND job.key = u.key AND job.active AND job.version = u.version
       AND job.next_due = u.expected
     RETURNING job.key, job.tenant_id, job.queue, job.prio, job.overlap, job.max_attempts, job.version, job.every_us,
-              coalesce(old.last_fired, -9223372036854775808) AS fired
+              u.catch_up, coalesce(old.last_fired, -9223372036854775808) AS fired
 ),
 item AS (
     INSERT INTO leasehold.ahead (job_key, id, tenant_id, queue, prio, tag, cause, due, not_before, overlap, attempt,
-                                 released, max_attempts, version, every_us)
-    SELECT j.key, i.id, j.tenant_id, j.queue, j.prio, i.due, 0, i.due, i.due, j.overlap, 0, 0, j.max_attempts,
-           j.version, j.every_us
-    FROM unnest($8::uuid[], $9::bigint[], $10::bigint[]) AS i(id, key, due) JOIN j ON j.key = i.key AND i.due > j.fired
+                                 released, max_attempts, version, every_us, catch_up, misfire_at, expires_at)
+    SELECT j.key, i.id, j.tenant_id, j.queue, j.prio, i.not_before, 0, i.due, i.not_before, j.overlap, 0, 0,
+           j.max_attempts, j.version, j.every_us, j.catch_up, i.misfire_at, i.expires_at
+    FROM unnest($12::uuid[], $13::bigint[], $14::bigint[], $15::bigint[], $16::bigint[], $17::bigint[])
+            AS i(id, key, due, not_before, misfire_at, expires_at)
+        JOIN j ON j.key = i.key AND i.due > j.fired
     RETURNING 1
 ),
 ordered AS MATERIALIZED (
     SELECT leasehold.order_reports()
-    WHERE cardinality($11::uuid[]) > 0 AND (SELECT count(*) FROM j) > 0 AND (SELECT count(*) FROM item) >= 0
+    WHERE cardinality($18::uuid[]) > 0 AND (SELECT count(*) FROM j) > 0 AND (SELECT count(*) FROM item) >= 0
 ),
-misfired AS (
-    INSERT INTO leasehold.report (id, job_key, tenant_id, cause, due, attempt, outcome, finished_at, error)
-    SELECT m.id, j.key, j.tenant_id, 0, m.due, 0, 4, leasehold.clock_us(), $14
-    FROM ordered, unnest($11::uuid[], $12::bigint[], $13::bigint[]) AS m(id, key, due)
-        JOIN j ON j.key = m.key AND m.due > j.fired
-    ORDER BY m.due
-    RETURNING 1
+skipped AS (
+    INSERT INTO leasehold.report (id, job_key, tenant_id, cause, due, due_from, count, attempt, outcome, finished_at,
+                                  error)
+    SELECT s.id, j.key, j.tenant_id, 0, s.due, s.due_from, s.count, 0, s.outcome, leasehold.clock_us(), s.error
+    FROM ordered, unnest($18::uuid[], $19::bigint[], $20::bigint[], $21::bigint[], $22::integer[], $23::smallint[],
+                         $24::text[]) AS s(id, key, due, due_from, count, outcome, error)
+        JOIN j ON j.key = s.key AND s.due > j.fired
+    ORDER BY s.due
+    RETURNING outcome, count
 )
-SELECT EXISTS (SELECT 1 FROM fence), (SELECT count(*) FROM item), (SELECT count(*) FROM misfired)
+SELECT EXISTS (SELECT 1 FROM fence), (SELECT count(*) FROM j), (SELECT count(*) FROM item),
+       (SELECT coalesce(sum(count), 0) FROM skipped WHERE outcome = 4)::bigint,
+       (SELECT coalesce(sum(count), 0) FROM skipped WHERE outcome = 6)::bigint,
+       (SELECT coalesce(sum(count), 0) FROM skipped WHERE outcome = 7)::bigint

@@ -11,6 +11,10 @@ old AS (
       AND finished_at < leasehold.now_us() - $3
     RETURNING 1
 ),
+marked AS (
+    UPDATE leasehold.catalog SET pruned_before = greatest(pruned_before, leasehold.now_us() - $3)
+    WHERE one = 1 AND (SELECT count(*) FROM old) > 0
+),
 gone AS (
     DELETE FROM leasehold.executor WHERE EXISTS (SELECT 1 FROM fence) AND seen_at < leasehold.now_us() - $5
 )

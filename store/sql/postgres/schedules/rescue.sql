@@ -30,16 +30,17 @@ dead AS (
 ),
 again AS (
     INSERT INTO leasehold.ready (job_key, id, tenant_id, queue, prio, tag, cause, due, not_before, overlap, attempt,
-                                 released, max_attempts, version, every_us)
+                                 released, max_attempts, version, every_us, catch_up, expires_at)
     SELECT job_key, id, tenant_id, queue, prio, leasehold.now_us(), cause, due, leasehold.now_us(), overlap, attempt,
-           released, max_attempts, version, NULL -- the interval token stays in `running`
+           released, max_attempts, version, NULL, -- the interval token stays in `running`
+           catch_up, expires_at
     FROM back
     RETURNING 1
 ),
 rearmed AS ( -- found by key alone: what the row says is looked at once it is locked, not in an older snapshot
     UPDATE leasehold.job SET next_due = CASE
-        WHEN active AND every_us IS NOT NULL AND next_due IS NULL THEN leasehold.clock_us() + every_us
-        ELSE next_due END
+        WHEN NOT active OR every_us IS NULL OR next_due IS NOT NULL THEN next_due
+        ELSE nullif(greatest(paused_until, leasehold.clock_us() + every_us), 9223372036854775807) END
     WHERE key = ANY(ARRAY(SELECT job_key FROM dead WHERE every_us IS NOT NULL))
     RETURNING 1
 ),
@@ -59,4 +60,6 @@ reported AS (
 dropped AS (
     DELETE FROM leasehold.claim WHERE id = ANY(ARRAY(SELECT id FROM expired))
 )
-SELECT EXISTS (SELECT 1 FROM fence), (SELECT count(*) FROM back), (SELECT count(*) FROM dead)
+SELECT EXISTS (SELECT 1 FROM fence), (SELECT count(*) FROM back), (SELECT count(*) FROM dead),
+       ARRAY(SELECT job_key FROM dead WHERE cause = 0 AND NOT cancel),
+       (SELECT true FROM leasehold.ahead WHERE not_before = 9223372036854775807 LIMIT 1)

@@ -1,1 +1,1 @@
-SELECT revision FROM catalog
+SELECT revision, recovery_total, recovery_tenant FROM catalog

@@ -1,0 +1,184 @@
+//! Work items, for executors.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::StoreResult;
+use crate::definition::{DefinitionId, Tenant};
+use crate::id::{CorrelationId, JobName, QueueName, TenantId};
+use crate::run::{Cause, Outcome};
+
+/// An executor process.
+#[derive(Clone, Debug)]
+pub struct ExecutorInfo {
+    /// Drawn at random when it starts.
+    pub id: Uuid,
+    /// Its host name.
+    pub host: String,
+    /// Its process id.
+    pub pid: u32,
+    /// Its version.
+    pub version: String,
+    /// How many runs it runs at once.
+    pub slots: u32,
+    /// How many it runs now.
+    pub running: u32,
+    /// Which queues it serves.
+    pub queues: Vec<QueueName>,
+    /// Whether it has stopped claiming.
+    pub draining: bool,
+}
+
+/// What an executor asks for.
+#[derive(Clone, Debug)]
+pub struct ClaimRequest {
+    /// Who asks.
+    pub executor: Uuid,
+    /// From which queues, all alike.
+    pub queues: Vec<QueueName>,
+    /// At most so many items.
+    pub limit: u32,
+    /// How long the claim lasts without [`Queue::extend`].
+    pub ttl: Duration,
+}
+
+/// The token of a claim: random, and checked by every later write about its runs (invariants I5, I6).
+pub type ClaimId = Uuid;
+
+/// What was claimed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Claimed {
+    /// The token, if anything was claimed.
+    pub claim: ClaimId,
+    /// The runs that are now this executor's.
+    pub items: Vec<ClaimedRun>,
+    /// Items that left the line without a run while the store looked: they ended (overlapped, misfired, …), or wait
+    /// for a run of their job. If any did, more may be waiting behind them: ask again at once.
+    pub dismissed: u64,
+    /// How those that ended did.
+    pub ended: Vec<Outcome>,
+}
+
+/// A run that an executor may run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClaimedRun {
+    /// The run.
+    pub id: CorrelationId,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// The tenant's revision: while it stays the same, so do its attributes.
+    pub tenant_revision: i64,
+    /// The job's name.
+    pub job: JobName,
+    /// What to do.
+    pub definition: DefinitionId,
+    /// Why it exists.
+    pub cause: Cause,
+    /// The nominal instant.
+    pub scheduled_for: Timestamp,
+    /// The number of this attempt, 1 for the first.
+    pub attempt: u32,
+    /// Earlier attempts that were given back by a draining executor: they do not count towards the limit.
+    pub released: u32,
+}
+
+/// How an attempt ended, by the word of its executor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The handler succeeded.
+    Succeeded,
+    /// It failed; try again after this wait.
+    Retry(Duration),
+    /// It failed; no attempt follows.
+    Dead,
+    /// It was cancelled on request.
+    Cancelled,
+    /// The executor had to stop: the run goes back into the queue and the attempt does not count.
+    Released,
+}
+
+/// What an executor says of one attempt.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AttemptReport {
+    /// The run.
+    pub id: CorrelationId,
+    /// The claim it was run under.
+    pub claim: ClaimId,
+    /// The attempt.
+    pub attempt: u32,
+    /// How it ended.
+    pub verdict: Verdict,
+    /// How long it took.
+    pub duration: Duration,
+    /// How long ago it ended.
+    pub ended_ago: Duration,
+    /// What the handler returned, as JSON text.
+    pub result: Option<String>,
+    /// What went wrong.
+    pub error: Option<String>,
+}
+
+/// What became of a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// It is recorded.
+    Recorded,
+    /// The attempt was not this executor's any longer: nothing changed (invariant I6).
+    Stale,
+}
+
+/// What a heartbeat learns.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Extended {
+    /// The claims that still stand. Runs of the others must be aborted.
+    pub alive: Vec<ClaimId>,
+    /// Runs that somebody asked to cancel.
+    pub cancel: Vec<CorrelationId>,
+}
+
+/// What an activation did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Activated {
+    /// Items that became ready.
+    pub moved: u64,
+    /// How long until the next item is due; `None` if nothing waits. Zero if more is due already.
+    pub next_in: Option<Duration>,
+}
+
+/// Work items, for executors.
+#[async_trait]
+pub trait Queue: Send + Sync {
+    /// Makes items ready whose time has come, at most `limit`. Of those that are [`LATE`], at most as many a second as
+    /// the recovery budget says ([`crate::catalog::Recovery`]), by priority and then age.
+    async fn activate(&self, limit: u32) -> StoreResult<Activated>;
+
+    /// Claims ready items under one new token. Items that must not run end here: a scheduled one of an older
+    /// schedule as `superseded`, one of a paused job as `paused`, one whose time is over as `expired` or `misfired`,
+    /// one with a later due time waiting as `misfired`. One whose job is running (invariant I8) ends as `overlapped`
+    /// or waits for it, as the job's overlap policy says.
+    async fn claim(&self, request: &ClaimRequest) -> StoreResult<Claimed>;
+
+    /// Extends claims to `ttl` from now.
+    async fn extend(&self, executor: Uuid, claims: &[ClaimId], ttl: Duration) -> StoreResult<Extended>;
+
+    /// Records how attempts ended (invariants I6, I7, I9): the answers stand in the order of `reports`. Claims in
+    /// `finished` have no run left and are dropped.
+    async fn settle(
+        &self,
+        executor: Uuid,
+        reports: &[AttemptReport],
+        finished: &[ClaimId],
+    ) -> StoreResult<Vec<Settled>>;
+
+    /// Says that the executor is alive and what it is doing, for people; nothing depends on it.
+    async fn announce(&self, info: &ExecutorInfo) -> StoreResult<()>;
+
+    /// Takes the executor off the list.
+    async fn retire(&self, executor: Uuid) -> StoreResult<()>;
+
+    /// The tenants with these ids and the revision of each.
+    async fn tenants_by_id(&self, ids: &[TenantId]) -> StoreResult<Vec<(Tenant, i64)>>;
+}
