@@ -18,9 +18,9 @@ pub const MAX_ITEMS: usize = 200;
 /// The most due times that one launch looks at: some ten milliseconds of work.
 pub const MAX_STEPS: u32 = 10_000;
 
-/// The most due times of a job that an edit accounts for, some seconds of work: an every-second job that was paused for
-/// a fortnight. The row that says what became of them then counts so many.
-const MAX_PAST: u32 = 1_200_000;
+/// The most due times of a job that an edit accounts for: a year of every second, and some twenty seconds of work. The
+/// row that says what became of them then counts so many.
+const MAX_PAST: u32 = 40_000_000;
 
 /// Decides what to do about a due job.
 ///
@@ -32,9 +32,15 @@ const MAX_PAST: u32 = 1_200_000;
 /// `job.next_due`, or `accounted` is later than it was.
 #[must_use]
 pub fn plan(job: &DueJob, timing: &Timing, now: Timestamp, horizon: Timestamp) -> Launch {
+    plan_some(job, timing, now, horizon, MAX_STEPS)
+}
+
+/// [`plan`], looking at no more than `steps` due times, at least one: what is left comes with the next launch.
+#[must_use]
+pub fn plan_some(job: &DueJob, timing: &Timing, now: Timestamp, horizon: Timestamp, steps: u32) -> Launch {
     match timing.schedule.interval() {
         Some(_) => plan_delay(job, timing),
-        None => Walk::new(job, timing, now, horizon).run(),
+        None => Walk::new(job, timing, now, horizon, steps.max(1)).run(),
     }
 }
 
@@ -128,13 +134,14 @@ struct Walk<'a> {
     horizon: Timestamp,
     launch: Launch,
     steps: u32,
+    max_steps: u32,
     /// Whether the last step put something into the queue, so that a row of skipped ones ends.
     queued: bool,
 }
 
 impl<'a> Walk<'a> {
-    fn new(job: &'a DueJob, timing: &'a Timing, now: Timestamp, horizon: Timestamp) -> Self {
-        Self { job, timing, now, horizon, launch: launch(job, timing), steps: 0, queued: false }
+    fn new(job: &'a DueJob, timing: &'a Timing, now: Timestamp, horizon: Timestamp, max_steps: u32) -> Self {
+        Self { job, timing, now, horizon, launch: launch(job, timing), steps: 0, max_steps, queued: false }
     }
 
     fn run(mut self) -> Launch {
@@ -144,7 +151,7 @@ impl<'a> Walk<'a> {
                 at = None;
                 break;
             }
-            if self.steps >= MAX_STEPS || self.launch.items.len() >= MAX_ITEMS {
+            if self.steps >= self.max_steps || self.launch.items.len() >= MAX_ITEMS {
                 break;
             }
             if !self.job.pause.is_some_and(|pause| pause.covers(due))
@@ -198,7 +205,7 @@ impl<'a> Walk<'a> {
                 _ => self.skip(Outcome::BlackedOut, due),
             }
             self.launch.accounted = due;
-            match next.filter(|_| !is_last && self.steps < MAX_STEPS) {
+            match next.filter(|_| !is_last && self.steps < self.max_steps) {
                 Some(next) => due = next,
                 None => return next,
             }
@@ -221,16 +228,15 @@ impl<'a> Walk<'a> {
 }
 
 /// What becomes of the due times after `accounted` up to now when an edit ends the schedule that they belong to:
-/// `outcome`, but for those in a pause or a blackout.
-#[must_use]
+/// `outcome`, but for those in a pause or a blackout. Added to what was known of earlier ones.
 pub fn past(
+    skipped: &mut Vec<Skipped>,
     timing: &Timing,
     accounted: Timestamp,
     pause: Option<Pause>,
     now: Timestamp,
     outcome: Outcome,
-) -> Vec<Skipped> {
-    let mut skipped = Vec::new();
+) {
     let mut at = timing.schedule.next_after(accounted);
     let mut steps = 0;
     while let Some(due) = at.filter(|due| *due <= now && steps < MAX_PAST) {
@@ -242,10 +248,9 @@ pub fn past(
         } else {
             outcome
         };
-        skip(&mut skipped, outcome, due);
+        skip(skipped, outcome, due);
         at = timing.schedule.next_after(due);
     }
-    skipped
 }
 
 #[cfg(test)]
@@ -479,7 +484,11 @@ mod tests {
     #[test]
     fn an_edit_accounts_for_what_had_not_run() {
         let pause = Some(Pause { at: at("02:02:00"), until: at("02:04:00") });
-        let rows = past(&timing("* * * * *"), at("02:00:00"), pause, at("02:05:30"), Outcome::Superseded);
+        let mut rows = Vec::new();
+        let timing = timing("* * * * *");
+        for (from, to) in [("02:00:00", "02:03:10"), ("02:03:10", "02:05:30")] {
+            past(&mut rows, &timing, at(from), pause, at(to), Outcome::Superseded);
+        }
         let expected = [
             row(Outcome::Superseded, "02:01:00", "02:01:00", 1),
             row(Outcome::Paused, "02:02:00", "02:03:00", 2),

@@ -30,6 +30,9 @@ use crate::wake::Wake;
 /// The most items that one claim takes.
 const CLAIM: usize = 1_000;
 
+/// Items that are made ready at one poll. More than are due in a second anywhere.
+const HERD: u64 = 100_000;
+
 /// The most items that one activation moves.
 const ACTIVATE: u32 = 2_000;
 
@@ -104,6 +107,13 @@ impl Claimer {
         self.learn_due();
         if polled || (self.live.free() > 0 && self.next_due.is_some_and(|due| now >= due)) {
             pass.activated = self.activate().await?;
+            // All of a herd, also by a full executor: what stays behind for long counts as left behind by an outage.
+            while polled && self.next_due.is_some_and(|due| due <= Instant::now()) && pass.activated < HERD {
+                match self.activate().await? {
+                    0 => break,
+                    more => pass.activated += more,
+                }
+            }
         }
         if polled {
             self.next_poll = now + jittered(self.poll);

@@ -38,6 +38,9 @@ ALTER TABLE leasehold.running
 CREATE UNIQUE INDEX ahead_buffered ON leasehold.ahead (job_key)
     WHERE not_before = 9223372036854775807 AND overlap IN (2, 4);
 
+-- Of those that wait for one run the oldest goes first.
+CREATE INDEX ahead_waiting ON leasehold.ahead (job_key, due, id) WHERE not_before = 9223372036854775807;
+
 -- A report with a `count` above 1 stands for that many due times in a row, from `due_from` to `due`.
 ALTER TABLE leasehold.report
     ADD COLUMN count    integer NOT NULL DEFAULT 1,

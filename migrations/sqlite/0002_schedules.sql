@@ -34,6 +34,9 @@ ALTER TABLE running ADD COLUMN expires_at INTEGER;
 CREATE UNIQUE INDEX ahead_buffered ON ahead (job_key)
     WHERE not_before = 9223372036854775807 AND overlap IN (2, 4);
 
+-- Of those that wait for one run the oldest goes first.
+CREATE INDEX ahead_waiting ON ahead (job_key, due, id) WHERE not_before = 9223372036854775807;
+
 -- A report with a `count` above 1 stands for that many due times in a row, from `due_from` to `due`.
 ALTER TABLE report ADD COLUMN count    INTEGER NOT NULL DEFAULT 1;
 ALTER TABLE report ADD COLUMN due_from INTEGER;

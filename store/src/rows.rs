@@ -179,6 +179,12 @@ macro_rules! readers {
             })
         }
 
+        /// key, accounted, paused at, paused until, next due.
+        pub(crate) fn account(row: &$row) -> StoreResult<(JobKey, crate::past::Account)> {
+            let (pause, next_due) = (pause(row, 2)?, at_opt(row, 4)?);
+            Ok((key(row, 0)?, crate::past::Account { accounted: at(row, 1)?, pause, next_due }))
+        }
+
         /// tenant, job, duration, interval: both in milliseconds.
         pub(crate) fn slow_job(row: &$row) -> StoreResult<SlowJob> {
             Ok(SlowJob {

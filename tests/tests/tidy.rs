@@ -35,6 +35,7 @@ const DEPENDENCIES: [(&str, &[&str]); 8] = [
 /// locks where SQLite has its one writer.
 const ONLY_POSTGRES: &[&str] = &[
     "catalog/lock_items",
+    "catalog/lock_jobs",
     "catalog/lock_tokens",
     "catalog/report_past",
     "catalog/tokens",
@@ -45,6 +46,7 @@ const ONLY_POSTGRES: &[&str] = &[
     "queue/fence_claim",
     "queue/hint",
     "queue/lock_runs",
+    "queue/lock_waiting",
     "queue/settle",
     "runs/cancel_waiting",
     "schedules/dispatch",
@@ -89,7 +91,6 @@ const ONLY_SQLITE: &[&str] = &[
     "schedules/advance",
     "schedules/enqueue",
     "schedules/expired_claims",
-    "schedules/mark_pruned",
     "schedules/prune_executors",
     "schedules/prune_jobs",
     "schedules/prune_reports",

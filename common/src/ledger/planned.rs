@@ -77,7 +77,8 @@ impl Leader {
 
     /// Replaces the schedule by itself: all that an edit does, and due times that can be compared.
     fn edit(&mut self, now: Timestamp, max_runs: Option<u32>) {
-        let rows = past(&self.timing, self.job.accounted, self.job.pause, now, Outcome::Superseded);
+        let mut rows = Vec::new();
+        past(&mut rows, &self.timing, self.job.accounted, self.job.pause, now, Outcome::Superseded);
         self.record(&rows);
         for due in std::mem::take(&mut self.queued).into_iter().filter(|due| *due <= now) {
             self.history.reports.push(one(due, Outcome::Superseded));

@@ -180,12 +180,18 @@ impl<'a> Walk<'a> {
         }
         self.ledger.expected += 1;
         let number = Some(version.number);
-        let line = if version.current && due > self.history.accounted {
+        let line = if version.current && due > self.history.accounted && self.may_come(due) {
             self.ahead(due, number, timing)
         } else {
             self.missing(due, Line { detail: self.shortage(), ..Line::new(due, Standing::Missing, number) })
         };
         self.entries.add(line);
+    }
+
+    /// Whether the leader will come to it: nothing else says what became of it.
+    fn may_come(&self, due: Timestamp) -> bool {
+        let covers = |at| self.history.pause.is_some_and(|pause| pause.covers(at));
+        self.history.next_due.is_some() || covers(due) || covers(self.history.now)
     }
 
     /// A due time that the leader has not accounted for yet.

@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use leasehold_common::plan::plan;
+use leasehold_common::plan::{MAX_STEPS, plan_some};
 use leasehold_common::store::{Dispatched, DueBatch, DueJob, DueSet, Fanned, Launch, Schedules, StoreResult};
 use tokio::time::sleep;
 
@@ -51,6 +51,14 @@ const ITEMS: usize = 2_000;
 /// How long a tick plans late jobs. One that missed days costs milliseconds, and a thousand of them may wait.
 const PATIENCE: Duration = Duration::from_millis(200);
 
+/// Due times that a tick looks at for jobs that are on time: a fraction of a second of work. A job whose pause has ended
+/// may have thousands, and a thousand of them may be resumed at once; then they become late ones that take turns.
+const STEPS: u32 = 200_000;
+
+/// Due times that each job on time gets looked at, however many the others had: more than most have within the
+/// look-ahead.
+const STEPS_EACH: u32 = 50;
+
 /// Jobs with unreadable definitions that are stepped over to reach the ones behind them, since the earliest come
 /// first. Beyond that many they hide the others, which is an error that somebody must act upon.
 const STEP_OVER: u32 = 4_000;
@@ -62,6 +70,7 @@ pub(crate) struct Dispatcher {
     within: Duration,
     pause: Option<Duration>,
     patience: Duration,
+    steps: u32,
     on_time: StepOver,
     late: StepOver,
 }
@@ -99,6 +108,7 @@ impl Dispatcher {
             within: options.look_ahead + POLL,
             pause: options.pause_before_dispatch,
             patience: PATIENCE,
+            steps: STEPS,
             on_time: StepOver::default(),
             late: StepOver::default(),
         }
@@ -133,7 +143,8 @@ impl Dispatcher {
         }))
     }
 
-    /// Plans a batch: of late jobs at least one, and then as many as patience and one transaction allow.
+    /// Plans a batch. Of jobs on time all, those with a long past a part of it; of late ones at least one, and then as
+    /// many as patience and one transaction allow.
     fn plan(&mut self, batch: &DueBatch, horizon: Timestamp, set: DueSet) -> Plan {
         let jobs: Vec<_> = batch.jobs.iter().filter(|job| self.schedules.reads(job)).collect();
         let mut plan = Plan {
@@ -142,16 +153,18 @@ impl Dispatcher {
             oldest: jobs.first().map(|job| job.next_due),
             cut_short: false,
         };
-        let (started, mut written) = (Instant::now(), 0);
+        let (started, mut written, mut steps) = (Instant::now(), 0, self.steps);
         for job in jobs {
             let enough = written >= ITEMS || started.elapsed() >= self.patience;
             if set == DueSet::Late && enough && !plan.launches.is_empty() {
                 plan.cut_short = true;
                 break;
             }
-            match self.launch(job, batch.now, horizon) {
+            let most = if set == DueSet::Late { MAX_STEPS } else { steps.clamp(STEPS_EACH, MAX_STEPS) };
+            match self.launch(job, batch.now, horizon, most) {
                 Some(launch) => {
                     written += weight(&launch);
+                    steps = steps.saturating_sub(due_times(&launch));
                     plan.launches.push(launch);
                 }
                 None => plan.unplannable += 1,
@@ -161,9 +174,9 @@ impl Dispatcher {
     }
 
     /// The launch of one job; `None` if this program cannot plan it.
-    fn launch(&mut self, job: &DueJob, now: Timestamp, horizon: Timestamp) -> Option<Launch> {
+    fn launch(&mut self, job: &DueJob, now: Timestamp, horizon: Timestamp, steps: u32) -> Option<Launch> {
         let timing = self.schedules.of(job)?;
-        let mut launch = plan(job, &timing, now, horizon);
+        let mut launch = plan_some(job, &timing, now, horizon, steps);
         if let Some(most) = timing.per_second {
             self.ceilings.hold(job.definition, most, &mut launch.items);
         }
@@ -278,6 +291,12 @@ fn lag(now: Timestamp, oldest: Option<Timestamp>) -> Duration {
 /// How many rows a launch writes into the queue and the reports.
 fn weight(launch: &Launch) -> usize {
     launch.items.len() + launch.skipped.len()
+}
+
+/// How many due times a launch deals with.
+fn due_times(launch: &Launch) -> u32 {
+    let items = u32::try_from(launch.items.len()).unwrap_or(u32::MAX);
+    launch.skipped.iter().map(|row| row.count).fold(items, u32::saturating_add)
 }
 
 /// Cuts launches into pieces of at most [`ITEMS`] rows, at least one launch each.

@@ -284,6 +284,34 @@ async fn a_pause_is_one_row_and_costs_nothing_while_it_lasts() {
     assert_eq!(queued[..100], (7_200..7_300).map(seconds).collect::<Vec<_>>());
 }
 
+#[tokio::test(start_paused = true)]
+async fn jobs_that_are_resumed_together_do_not_hold_up_the_others() {
+    const JOBS: i64 = 100;
+    let store = FakeSchedules::new();
+    let every_second = store.define_cron(1, EVERY_SECOND);
+    for job in 0..JOBS {
+        store.add(job, every_second, seconds(-3_600));
+        store.pause(job, Pause { at: seconds(-3_600), until: seconds(0) });
+    }
+    let yearly = store.define_cron(2, YEARLY);
+    store.add(1_000, yearly, seconds(1));
+    let (mut dispatcher, term) = (dispatcher(&store), lasting());
+    (dispatcher.steps, dispatcher.patience) = (8_000, Duration::ZERO);
+    assert!(tick(&mut dispatcher, &term).await.more);
+    assert_eq!(store.launched(1_000).len(), 1);
+    assert!((0..JOBS).all(|job| !store.launched(job).is_empty()), "each is under way");
+    let dealt_with: u32 = (0..JOBS).flat_map(|job| store.skipped(job)).map(|row| row.count).sum();
+    assert!(dealt_with < 8_000 + 3_600 + 50 * 100, "{dealt_with}");
+
+    while tick(&mut dispatcher, &term).await.more {}
+    for job in 0..JOBS {
+        let rows = store.skipped(job);
+        assert!(rows.iter().all(|row| row.outcome == Outcome::Paused) && rows.len() <= 3, "{rows:?}");
+        assert_eq!(rows.iter().map(|row| row.count).sum::<u32>(), 3_600);
+    }
+    assert_eq!(store.queued().len(), 100 * 16 + 1);
+}
+
 #[test]
 fn a_launch_that_leaves_its_job_where_it_was_is_told() {
     let job = DueJob {

@@ -1,6 +1,6 @@
 //! Tenants and jobs.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::schedules::SkippedRows;
 use super::{PgStore, rows};
 use crate::clock::{at, us};
+use crate::past::Past;
 
 const APPLY: &str = "apply the catalog";
 
@@ -117,16 +118,26 @@ impl PgStore {
 
     /// Which of these jobs have their interval token in flight, where it stays until this transaction ends.
     async fn hold_tokens(&self, write: &mut Transaction<'static, Postgres>, keys: &[i64]) -> StoreResult<Vec<i64>> {
+        const OPERATION: &str = "look for interval tokens";
         self.lock_work(write, keys).await?;
+        sqlx::query(sql!("catalog/lock_jobs"))
+            .bind(keys)
+            .execute(&mut **write)
+            .await
+            .map_err(self.failed(OPERATION))?;
         sqlx::query_scalar(sql!("catalog/tokens"))
             .bind(keys)
             .fetch_all(&mut **write)
             .await
-            .map_err(self.failed("look for interval tokens"))
+            .map_err(self.failed(OPERATION))
     }
 
     async fn apply_once(&self, plan: &CatalogPlan) -> StoreResult<Applied> {
         let failed = self.failed(APPLY);
+        let rescheduled = plan.put_jobs.iter().filter(|job| job.reschedule).map(|job| job.key);
+        let changed: Vec<i64> =
+            rescheduled.chain(plan.remove_jobs.iter().map(|job| job.key)).map(JobKey::as_i64).collect();
+        let past = self.past(plan, &changed).await?;
         let mut write = self.work.begin().await.map_err(&failed)?;
         let bumped = sqlx::query(sql!("catalog/bump"))
             .bind(plan.revision)
@@ -150,14 +161,12 @@ impl PgStore {
                 .map_err(&failed)?;
         }
 
-        let rescheduled = plan.put_jobs.iter().filter(|job| job.reschedule).map(|job| job.key);
-        let changed: Vec<i64> =
-            rescheduled.chain(plan.remove_jobs.iter().map(|job| job.key)).map(JobKey::as_i64).collect();
         let held = self.lock_work(&mut write, &changed).await?;
+        sqlx::query(sql!("catalog/lock_jobs")).bind(&changed).execute(&mut *write).await.map_err(&failed)?;
         // Whatever this plan says of time counts from here.
         let now: i64 =
             sqlx::query_scalar("SELECT leasehold.clock_us()").fetch_one(&mut *write).await.map_err(&failed)?;
-        let past = self.account(&mut write, plan, &changed, now).await?;
+        let past = self.account(&mut write, &past, &changed, now).await?;
 
         self.put_jobs(&mut write, plan, &held, now).await?;
         sqlx::query(sql!("catalog/pass_token")).bind(&held).execute(&mut *write).await.map_err(&failed)?;
@@ -207,11 +216,21 @@ impl PgStore {
         Ok(held.into_iter().collect())
     }
 
-    /// What becomes of due times that no leader came to before this plan changes or removes their jobs. Locks the jobs.
+    /// What this plan leaves behind, counted before anything is locked.
+    async fn past(&self, plan: &CatalogPlan, changed: &[i64]) -> StoreResult<Past> {
+        let failed = self.failed(APPLY);
+        let rows = sqlx::query(sql!("catalog/accounts")).bind(changed).fetch_all(&self.work).await.map_err(&failed)?;
+        let accounts = rows.iter().map(rows::account).collect::<StoreResult<_>>()?;
+        let now: i64 =
+            sqlx::query_scalar("SELECT leasehold.clock_us()").fetch_one(&self.work).await.map_err(&failed)?;
+        Past::count(plan, accounts, at(now)).await
+    }
+
+    /// The same, up to this instant and with the jobs locked.
     async fn account(
         &self,
         write: &mut Transaction<'static, Postgres>,
-        plan: &CatalogPlan,
+        past: &Past,
         changed: &[i64],
         now: i64,
     ) -> StoreResult<SkippedRows> {
@@ -220,15 +239,10 @@ impl PgStore {
             .fetch_all(&mut **write)
             .await
             .map_err(self.failed(APPLY))?;
-        let mut accounts = HashMap::with_capacity(rows.len());
-        for row in &rows {
-            accounts.insert(rows::key(row, 0)?, (rows::at(row, 1)?, rows::pause(row, 2)?));
-        }
-        let mut past = SkippedRows::default();
-        for (key, skipped) in crate::past::of(plan, &accounts, at(now)) {
-            past.push(key, &skipped);
-        }
-        Ok(past)
+        let accounts = rows.iter().map(rows::account).collect::<StoreResult<_>>()?;
+        let mut skipped = SkippedRows::default();
+        past.rows(&accounts, at(now)).iter().for_each(|(key, row)| skipped.push(*key, row));
+        Ok(skipped)
     }
 
     async fn put_tenants(

@@ -20,6 +20,7 @@ impl Lease for PgStore {
             .bind(us(ttl))
             .fetch_optional(&self.vital)
             .await
+            .or_else(lost)
             .map_err(self.failed("acquire the lease"))?;
         if let Some(epoch) = epoch {
             return Ok(Acquired::Elected(Term { holder: candidate.holder, epoch }));
@@ -49,5 +50,14 @@ impl Lease for PgStore {
             .await
             .map_err(self.failed("resign the lease"))?;
         Ok(())
+    }
+}
+
+/// Of several candidates that write the very first row at once, all but one may fail over its second unique index,
+/// which `ON CONFLICT` does not look at: they have lost.
+fn lost(error: sqlx::Error) -> Result<Option<i64>, sqlx::Error> {
+    match error.as_database_error() {
+        Some(database) if database.is_unique_violation() => Ok(None),
+        _ => Err(error),
     }
 }

@@ -211,8 +211,14 @@ impl PgStore {
         let mut write = self.work.begin().await.map_err(&failed)?;
         let mut locked: Vec<i64> = Vec::new();
         if !left.blocked.is_empty() {
-            locked = sqlx::query_scalar(sql!("queue/lock_runs"))
+            let taken: Vec<i64> = sqlx::query_scalar(sql!("queue/lock_waiting"))
                 .bind(&left.blocked)
+                .fetch_all(&mut *write)
+                .await
+                .map_err(&failed)?;
+            let blocked: Vec<i64> = left.blocked.iter().copied().filter(|key| !taken.contains(key)).collect();
+            locked = sqlx::query_scalar(sql!("queue/lock_runs"))
+                .bind(&blocked)
                 .fetch_all(&mut *write)
                 .await
                 .map_err(&failed)?;

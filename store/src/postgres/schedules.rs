@@ -17,6 +17,9 @@ use uuid::Uuid;
 use super::{PgStore, rows};
 use crate::clock::{at, span, us};
 
+/// Of how many jobs one call of the rescuer lets go what waits.
+const PROMOTE_JOBS: i64 = 10_000;
+
 #[async_trait]
 impl Schedules for PgStore {
     async fn due(&self, set: DueSet, within: Duration, limit: u32) -> StoreResult<DueBatch> {
@@ -112,6 +115,11 @@ impl Schedules for PgStore {
 
     async fn prune(&self, term: &Term, keep: Duration, limit: u32) -> StoreResult<Pruned> {
         const OPERATION: &str = "prune old reports";
+        sqlx::query(sql!("schedules/mark_pruned"))
+            .bind(us(keep))
+            .execute(&self.work)
+            .await
+            .map_err(self.failed(OPERATION))?;
         let row = sqlx::query(sql!("schedules/prune"))
             .bind(term.holder)
             .bind(term.epoch)
@@ -222,11 +230,26 @@ impl PgStore {
         .await
     }
 
-    /// The same for all jobs of which nothing is in line.
+    /// The same for all jobs of which nothing is in line: a piece of them, and if there are more, another one from
+    /// somewhere, so that each is reached in a few calls, however many there are.
     async fn promote_all(&self) -> StoreResult<u64> {
+        let (mut promoted, seen) = self.promote_from(0).await?;
+        if seen >= PROMOTE_JOBS.unsigned_abs() {
+            promoted += self.promote_from(rand::random_range(0..=i64::MAX >> 1)).await?.0;
+        }
+        Ok(promoted)
+    }
+
+    /// How many items go, and how many jobs were looked at.
+    async fn promote_from(&self, key: i64) -> StoreResult<(u64, u64)> {
         self.settled(|| async {
-            let promoted = sqlx::query(sql!("queue/promote_all")).execute(&self.work).await;
-            Ok(promoted.map_err(self.failed("let waiting items go"))?.rows_affected())
+            let row = sqlx::query(sql!("queue/promote_all"))
+                .bind(key)
+                .bind(PROMOTE_JOBS)
+                .fetch_one(&self.work)
+                .await
+                .map_err(self.failed("let waiting items go"))?;
+            Ok((count(&row, 0)?, count(&row, 1)?))
         })
         .await
     }

@@ -1,7 +1,5 @@
 //! Tenants and jobs.
 
-use std::collections::HashMap;
-
 use async_trait::async_trait;
 use jiff::Timestamp;
 use leasehold_common::catalog::{CatalogPlan, CatalogSnapshot, PutJob, Recovery};
@@ -18,6 +16,7 @@ use super::{SqliteStore, rows};
 use crate::clock::{at, us};
 use crate::error::failed;
 use crate::json::{batch, hex};
+use crate::past::Past;
 
 const APPLY: &str = "apply the catalog";
 
@@ -40,6 +39,11 @@ impl Catalog for SqliteStore {
     }
 
     async fn apply(&self, plan: &CatalogPlan) -> StoreResult<Applied> {
+        let rescheduled = plan.put_jobs.iter().filter(|job| job.reschedule).map(|job| job.key);
+        let changed: Vec<i64> =
+            rescheduled.chain(plan.remove_jobs.iter().map(|job| job.key)).map(JobKey::as_i64).collect();
+        let changed = batch(&changed);
+        let past = self.past(plan, &changed).await?;
         let mut write = self.begin(APPLY).await?;
         let now = self.now();
         let bumped = sqlx::query(sql!("catalog/bump"))
@@ -61,11 +65,7 @@ impl Catalog for SqliteStore {
                 .map_err(failed(APPLY))?;
         }
         put_tenants(&mut write, plan, revision).await?;
-        let rescheduled = plan.put_jobs.iter().filter(|job| job.reschedule).map(|job| job.key);
-        let changed: Vec<i64> =
-            rescheduled.chain(plan.remove_jobs.iter().map(|job| job.key)).map(JobKey::as_i64).collect();
-        let changed = batch(&changed);
-        account(&mut write, plan, &changed, now).await?;
+        account(&mut write, &past, &changed, now).await?;
         put_jobs(&mut write, plan, now).await?;
         run(&mut write, sql!("catalog/pass_token"), &changed).await?;
         void_items(&mut write, &changed, now).await?;
@@ -115,6 +115,16 @@ impl Catalog for SqliteStore {
     }
 }
 
+impl SqliteStore {
+    /// What this plan leaves behind, counted before the write begins.
+    async fn past(&self, plan: &CatalogPlan, changed: &str) -> StoreResult<Past> {
+        let rows =
+            sqlx::query(sql!("catalog/accounts")).bind(changed).fetch_all(&self.read).await.map_err(failed(APPLY))?;
+        let accounts = rows.iter().map(rows::account).collect::<StoreResult<_>>()?;
+        Past::count(plan, accounts, at(self.now())).await
+    }
+}
+
 /// Runs a statement whose one parameter is a batch.
 async fn run(write: &mut Transaction<'static, Sqlite>, statement: &'static str, batch: &str) -> StoreResult<()> {
     sqlx::query(statement).bind(batch).execute(&mut **write).await.map_err(failed(APPLY))?;
@@ -143,20 +153,11 @@ async fn put_tenants(write: &mut Transaction<'static, Sqlite>, plan: &CatalogPla
 }
 
 /// Records what becomes of due times that no leader came to before this plan changes or removes their jobs.
-async fn account(
-    write: &mut Transaction<'static, Sqlite>,
-    plan: &CatalogPlan,
-    changed: &str,
-    now: i64,
-) -> StoreResult<()> {
+async fn account(write: &mut Transaction<'static, Sqlite>, past: &Past, changed: &str, now: i64) -> StoreResult<()> {
     let rows =
         sqlx::query(sql!("catalog/accounts")).bind(changed).fetch_all(&mut **write).await.map_err(failed(APPLY))?;
-    let mut accounts = HashMap::with_capacity(rows.len());
-    for row in &rows {
-        accounts.insert(rows::key(row, 0)?, (rows::at(row, 1)?, rows::pause(row, 2)?));
-    }
-    let past = crate::past::of(plan, &accounts, at(now));
-    record_skipped(write, past.into_iter(), crate::skip_reason, now).await
+    let accounts = rows.iter().map(rows::account).collect::<StoreResult<_>>()?;
+    record_skipped(write, past.rows(&accounts, at(now)).into_iter(), crate::skip_reason, now).await
 }
 
 async fn put_jobs(write: &mut Transaction<'static, Sqlite>, plan: &CatalogPlan, now: i64) -> StoreResult<()> {

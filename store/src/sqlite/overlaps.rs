@@ -30,7 +30,6 @@ pub(super) struct Contested {
     pub(super) tenant: TenantId,
     pub(super) cause: Cause,
     pub(super) due: i64,
-    pub(super) not_before: i64,
     pub(super) overlap: i16,
     pub(super) catch_up: i16,
     /// How many items of its job may wait.
@@ -56,7 +55,7 @@ impl Contested {
 
     /// Whether it makes up for what an outage left behind, all of which is to run.
     fn makes_up(&self, now: i64) -> bool {
-        self.cause == Cause::Schedule && self.catch_up == ALL && self.not_before < now.saturating_sub(LATE_US)
+        self.cause == Cause::Schedule && self.catch_up == ALL && self.due < now.saturating_sub(LATE_US)
     }
 }
 

@@ -236,7 +236,6 @@ struct Candidate {
     token: bool,
     overlap: i16,
     catch_up: i16,
-    not_before: i64,
     /// How many items of the job may wait for its run.
     buffer: u32,
 }
@@ -261,7 +260,6 @@ impl Candidate {
             token: rows::get::<Option<i64>>(row, 12)?.is_some(),
             overlap: rows::get(row, 7)?,
             catch_up: rows::get(row, 17)?,
-            not_before: rows::get(row, 18)?,
             buffer: rows::count(row, 19)?,
         })
     }
@@ -298,7 +296,6 @@ impl Candidate {
             tenant: self.run.tenant,
             cause: self.run.cause,
             due: self.run.scheduled_for.as_microsecond(),
-            not_before: self.not_before,
             overlap: self.overlap,
             catch_up: self.catch_up,
             buffer: self.buffer,

@@ -330,6 +330,54 @@ async fn an_item_of_an_older_schedule_ends_superseded(f: &Fixture) {
     assert_eq!(f.live("acme/a").await, []);
 }
 
+/// An item that must not run for several reasons ends for the first of these.
+async fn of_several_reasons_the_first_counts(f: &Fixture) {
+    use Outcome::{Cancelled, Dead, Expired, Misfired, Overlapped, Paused, Superseded};
+    let schema = if f.is_postgres() { "leasehold." } else { "" };
+    let gone = "UPDATE job SET active = (1 = 0), next_due = NULL";
+    let (spent, edited) = ("UPDATE ready SET attempt = 3", "UPDATE job SET since = version + 1");
+    let paused = "UPDATE job SET paused_at = 1, paused_until = 9223372036854775807";
+    let (expired, misfired) = ("UPDATE ready SET expires_at = 1", "UPDATE ready SET misfire_at = 1");
+    let reasons = [(gone, Cancelled), (edited, Superseded), (paused, Paused), (expired, Expired), (misfired, Misfired)];
+    let term = f.elect().await;
+    for first in 0..=reasons.len() {
+        let at = format!("acme/j{first}");
+        f.apply(&[hourly(&at)]).await;
+        f.trigger(&at).await;
+        f.claim(1).await.only(); // it would overlap, too
+        f.advance_to(f.next_due(&at).await).await;
+        f.fan_out(&term, Duration::ZERO).await;
+        f.activate().await;
+        for (statement, _) in &reasons[first..] {
+            let of_job =
+                if statement.contains("UPDATE job") { format!("name = 'j{first}'") } else { "cause = 0".into() };
+            let statement = statement.replacen("UPDATE ", &format!("UPDATE {schema}"), 1);
+            f.execute(&format!("{statement} WHERE {of_job}")).await;
+        }
+        let held = f.claim(10).await;
+        assert_eq!((held.items().len(), held.claimed.dismissed), (0, 1));
+        let expected = reasons.get(first).map_or(Overlapped, |(_, outcome)| *outcome);
+        assert_eq!(f.outcomes(&at).await, [expected]);
+    }
+    // A retry: its job is gone, then it has no attempt left, then its time is over.
+    let attempts = [(gone, Cancelled), (spent, Dead), (expired, Expired)];
+    for (first, (_, expected)) in attempts.iter().enumerate() {
+        let at = format!("acme/retry-{first}");
+        f.apply(&[hourly(&at)]).await;
+        let held = f.run_next(&term, &at).await;
+        f.settle(&held, Verdict::Retry(Duration::ZERO)).await;
+        f.activate().await;
+        for (statement, _) in attempts[first..].iter().chain(&reasons[1..3]) {
+            let of_job =
+                if statement.contains("UPDATE job") { format!("name = 'retry-{first}'") } else { "cause = 0".into() };
+            let statement = statement.replacen("UPDATE ", &format!("UPDATE {schema}"), 1);
+            f.execute(&format!("{statement} WHERE {of_job}")).await;
+        }
+        assert_eq!(f.claim(10).await.claimed.dismissed, 1);
+        assert_eq!(f.outcomes(&at).await, [Outcome::Failed, *expected]);
+    }
+}
+
 async fn a_trigger_outlives_a_change_of_the_schedule(f: &Fixture) {
     f.apply(&[hourly("acme/a")]).await;
     let id = f.trigger("acme/a").await;
@@ -450,6 +498,7 @@ both!(
     a_trigger_neither_misfires_nor_makes_others_misfire,
     an_interval_never_misfires,
     an_item_of_an_older_schedule_ends_superseded,
+    of_several_reasons_the_first_counts,
     a_trigger_outlives_a_change_of_the_schedule,
     a_retry_outlives_a_change_of_the_schedule,
     an_item_without_an_attempt_left_ends_dead,

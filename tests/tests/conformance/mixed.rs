@@ -78,7 +78,10 @@ async fn nothing_breaks_and_nothing_deadlocks(f: &Fixture) {
                 n += 7;
                 let some: Vec<_> = (n..n + 5).map(|n| keys[n % keys.len()]).collect();
                 store.pause(&some, "maintenance", (n % 2 == 0).then_some(now + 60 * MINUTE)).await.unwrap();
-                store.backfill(some[0], &[now - MINUTE * u32::try_from(n % 50).unwrap()], Duration::ZERO).await.unwrap();
+                store
+                    .backfill(some[0], &[now - MINUTE * u32::try_from(n % 50).unwrap()], Duration::ZERO)
+                    .await
+                    .unwrap();
                 store.resume(&some).await.unwrap();
             }
         }

@@ -383,3 +383,26 @@ both!(
     a_pause_of_somebody_keeps_its_reason,
     a_pause_between_fan_out_and_claim_is_told_once,
 );
+
+// What only concurrent writers can show.
+
+/// A run ends while its job is resumed: the resume waits, and then knows that nobody else will set the next due time.
+async fn a_resume_waits_for_an_end_in_flight(f: &Fixture) {
+    use sqlx::Executor as _;
+    f.apply(&[every("acme/a", MINUTE)]).await;
+    let term = f.elect().await;
+    f.run_next(&term, "acme/a").await;
+    f.pause("acme/a", None).await;
+    // What a settle of it writes, held open.
+    let mut settle = f.pg().await;
+    settle.execute("BEGIN; DELETE FROM running").await.unwrap();
+    let (store, key) = (f.store.clone(), f.key("acme/a").await);
+    let resume = tokio::spawn(async move { store.resume(&[key]).await.unwrap() });
+    f.waits(&resume).await;
+    settle.execute("COMMIT").await.unwrap();
+    assert_eq!(resume.await.unwrap(), 1);
+    f.next_due("acme/a").await;
+    assert_eq!(f.store.status().await.unwrap().catalog.stalled_interval_jobs, 0);
+}
+
+postgres!(a_resume_waits_for_an_end_in_flight);

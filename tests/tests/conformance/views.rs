@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use leasehold_common::id::QueueName;
 use leasehold_common::run::{Outcome, RunState};
-use leasehold_common::store::{ClaimRequest, ErrorKind, ExecutorInfo, Hint, Hints, RunFilter, Verdict};
+use leasehold_common::store::{AttemptReport, ClaimRequest, ErrorKind, ExecutorInfo, Hint, Hints, RunFilter, Verdict};
 use leasehold_tests::steps::{HOUR, MINUTE, cron, every, hourly, path, tenant};
 use leasehold_tests::stores::Fixture;
 use leasehold_tests::wait;
@@ -45,6 +45,37 @@ async fn the_status_counts_the_queue(f: &Fixture) {
     let queue = f.store.status().await.unwrap().queue;
     assert_eq!(queue.depth, 4);
     assert!(queue.oldest_age_ms.unwrap() >= 3_690_000);
+}
+
+/// Takes `took` for each of its next runs.
+async fn runs_that_take(f: &Fixture, term: &leasehold_common::lease::Term, at: &str, runs: usize, took: Duration) {
+    for _ in 0..runs {
+        f.advance_to(f.next_due(at).await).await;
+        f.fan_out(term, Duration::ZERO).await;
+        let held = f.claim(10).await;
+        f.advance(took).await;
+        let report = AttemptReport { duration: took, ..held.report(0, Verdict::Succeeded) };
+        f.store.settle(held.executor, &[report], &[held.claim()]).await.unwrap();
+    }
+}
+
+async fn jobs_whose_runs_outlast_the_time_between_them_are_named(f: &Fixture) {
+    let term = f.elect().await;
+    let slow = async || f.store.status().await.unwrap().slow_jobs;
+    f.apply(&[hourly("acme/fast")]).await;
+    runs_that_take(f, &term, "acme/fast", 3, 30 * MINUTE).await;
+    f.apply(&[every("acme/interval", MINUTE)]).await;
+    runs_that_take(f, &term, "acme/interval", 3, HOUR).await;
+    f.apply(&[cron("acme/slow", "* * * * *"), hourly("acme/fast"), every("acme/interval", MINUTE)]).await;
+    assert_eq!(slow().await, []);
+    f.apply(&[cron("acme/slow", "* * * * *")]).await;
+    runs_that_take(f, &term, "acme/slow", 2, 3 * MINUTE).await;
+    assert_eq!(slow().await, [], "two runs say little");
+    runs_that_take(f, &term, "acme/slow", 2, 3 * MINUTE).await;
+    let found = slow().await;
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!((found[0].tenant.as_str(), found[0].job.as_str(), found[0].duration_ms), ("acme", "slow", 180_000));
+    assert_eq!(found[0].interval_ms, 60_000, "what misfired in between counts");
 }
 
 fn executor(host: &str) -> ExecutorInfo {
@@ -182,7 +213,8 @@ async fn next_hint(hints: &mut Box<dyn Hints>) -> Hint {
 }
 
 async fn whatever_becomes_ready_wakes_a_listener(f: &Fixture) {
-    f.apply(&[hourly("acme/a"), every("acme/b", MINUTE)]).await;
+    let waits = hourly("acme/c").overlap(leasehold_common::definition::Overlap::BufferOne);
+    f.apply(&[hourly("acme/a"), every("acme/b", MINUTE), waits]).await;
     let term = f.elect().await;
     let mut hints = f.store.hints().await.unwrap();
     f.trigger("acme/a").await;
@@ -193,6 +225,20 @@ async fn whatever_becomes_ready_wakes_a_listener(f: &Fixture) {
     f.advance(2 * MINUTE).await;
     f.rescue(&term).await;
     assert_eq!(next_hint(&mut hints).await, Hint::Work);
+    // What waits for a run hears of its end.
+    f.trigger("acme/c").await;
+    f.claim(10).await;
+    f.trigger("acme/c").await;
+    assert_eq!(f.claim(10).await.claimed.dismissed, 1);
+    while tokio::time::timeout(Duration::from_millis(300), hints.next()).await.is_ok() {}
+    f.rescue(&term).await;
+    let running = f.live("acme/c").await.into_iter().find(|run| run.state == RunState::Running).unwrap();
+    f.cancel(running.correlation_id).await;
+    f.advance(2 * MINUTE).await;
+    f.rescue(&term).await;
+    assert_eq!(next_hint(&mut hints).await, Hint::Work);
+    f.store.backfill(f.key("acme/a").await, &[f.now().await], Duration::ZERO).await.unwrap();
+    assert_eq!(next_hint(&mut hints).await, Hint::Work);
     // A retry in an hour is no news.
     f.settle(&f.claim(1).await, Verdict::Retry(HOUR)).await;
     assert!(tokio::time::timeout(Duration::from_millis(300), hints.next()).await.is_err());
@@ -201,6 +247,7 @@ async fn whatever_becomes_ready_wakes_a_listener(f: &Fixture) {
 both!(
     the_status_of_an_empty_store,
     the_status_counts_the_queue,
+    jobs_whose_runs_outlast_the_time_between_them_are_named,
     executors_are_listed_as_they_last_announced_themselves,
     tenants_come_page_by_page_in_order,
     jobs_are_listed_in_order_and_filtered,

@@ -1,8 +1,7 @@
 -- How far the due times of jobs that change have been dealt with (see schedules/due.sql). A job that has no run left has
--- no due time either. Locks them: from here on nothing is fanned out.
+-- no due time either.
 -- $1 keys
-SELECT key, greatest(coalesce(nullif(accounted, 0), next_due - 1), last_fired), paused_at, paused_until
+SELECT key, greatest(coalesce(nullif(accounted, 0), next_due - 1), last_fired), paused_at, paused_until, next_due
 FROM leasehold.job
 WHERE key = ANY($1) AND active AND coalesce(runs_left, 1) > 0
   AND coalesce(nullif(accounted, 0), next_due, last_fired) IS NOT NULL
-ORDER BY key FOR UPDATE

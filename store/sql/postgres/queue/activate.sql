@@ -2,8 +2,9 @@
 -- `not_before` bounds the scan, so a million items that are not due are never touched.
 --
 -- What an outage left behind goes once a second: whoever moves the row in `recovery` on (the others skip it) lets that
--- second's share go, by priority and then age, no tenant more than its own share, from among the oldest 50,000. It
--- lines up behind what is there already, so that work on time keeps its place.
+-- second's share go, by priority and then age, no tenant more than its own share, from among the oldest and the latest
+-- 20,000 (so that the backlog of one tenant does not hide what others have missed since). It lines up behind what is
+-- there already, so that work on time keeps its place.
 -- $1 limit
 WITH due AS (
     DELETE FROM leasehold.ahead WHERE ctid = ANY(ARRAY(
@@ -28,9 +29,13 @@ budget AS MATERIALIZED (
 late AS MATERIALIZED (
     SELECT o.tid, o.prio, o.not_before,
            row_number() OVER (PARTITION BY o.tenant_id ORDER BY o.prio, o.not_before) AS place
-    FROM (SELECT ctid AS tid, tenant_id, prio, not_before FROM leasehold.ahead
-          WHERE not_before <= leasehold.now_us() - 60000000 AND (SELECT count(*) FROM budget) > 0
-          ORDER BY not_before LIMIT 50000) AS o
+    FROM ((SELECT ctid AS tid, tenant_id, prio, not_before FROM leasehold.ahead
+           WHERE not_before <= leasehold.now_us() - 60000000 AND (SELECT count(*) FROM budget) > 0
+           ORDER BY not_before LIMIT 20000)
+          UNION
+          (SELECT ctid, tenant_id, prio, not_before FROM leasehold.ahead
+           WHERE not_before <= leasehold.now_us() - 60000000 AND (SELECT count(*) FROM budget) > 0
+           ORDER BY not_before DESC LIMIT 20000)) AS o
 ),
 recovered AS (
     DELETE FROM leasehold.ahead WHERE ctid = ANY(ARRAY(
@@ -49,6 +54,7 @@ moved AS (
     FROM (SELECT *, tag AS place FROM due
           UNION ALL
           SELECT *, leasehold.now_us() + row_number() OVER (ORDER BY not_before, id) FROM recovered) AS x
+    ON CONFLICT DO NOTHING -- a backfill that was asked for twice at once
     RETURNING 1
 )
 SELECT (SELECT count(*) FROM moved), (SELECT count(*) FROM due),

@@ -38,20 +38,24 @@ judged AS MATERIALIZED (
     JOIN (SELECT key, active, since, buffer, paused_until FROM leasehold.job WHERE key = ANY($1)) AS j
         ON j.key = i.job_key
 ),
+waiting AS MATERIALIZED ( -- how many wait already, no further than it matters
+    SELECT w.job_key, (SELECT count(*) FROM (
+        SELECT 1 FROM leasehold.ahead AS a
+        WHERE a.job_key = w.job_key AND a.not_before = 9223372036854775807 LIMIT w.buffer) AS x) AS count
+    FROM (SELECT DISTINCT job_key, buffer FROM judged WHERE outcome = -2) AS w
+),
 place AS MATERIALIZED (
-    SELECT w.id,
+    SELECT w.id, n.count AS waiting,
            row_number() OVER (PARTITION BY w.job_key ORDER BY w.due, w.id) AS nth,
-           row_number() OVER (PARTITION BY w.job_key ORDER BY w.due DESC, w.id DESC) AS nth_last,
-           (SELECT count(*) FROM leasehold.ahead AS a
-            WHERE a.job_key = w.job_key AND a.not_before = 9223372036854775807) AS waiting
-    FROM judged AS w WHERE w.outcome = -2
+           row_number() OVER (PARTITION BY w.job_key ORDER BY w.due DESC, w.id DESC) AS nth_last
+    FROM judged AS w JOIN waiting AS n ON n.job_key = w.job_key WHERE w.outcome = -2
 ),
 d AS MATERIALIZED (
     SELECT g.tid, g.job_key, g.id, g.tenant_id, g.queue, g.prio, g.tag, g.cause, g.due, g.overlap, g.attempt, g.released,
            g.max_attempts, g.version, g.every_us, g.expires_at,
         CASE
           WHEN g.outcome IS DISTINCT FROM -2 THEN g.outcome
-          WHEN g.overlap = 0 AND NOT (g.catch_up = 2 AND g.cause = 0 AND g.not_before < leasehold.now_us() - 60000000)
+          WHEN g.overlap = 0 AND NOT (g.catch_up = 2 AND g.cause = 0 AND g.due < leasehold.now_us() - 60000000)
               THEN 3
           WHEN g.overlap = 2 AND p.waiting + p.nth > 1 THEN 3
           WHEN g.overlap = 3 AND g.cause <> 2 AND p.waiting + p.nth > g.buffer THEN 3
@@ -67,7 +71,7 @@ taken AS (
 replaced AS ( -- what waited under `cancel_previous`
     DELETE FROM leasehold.ahead
     WHERE job_key = ANY(ARRAY(SELECT job_key FROM d WHERE outcome = -2 AND overlap = 4))
-      AND not_before = 9223372036854775807
+      AND not_before = 9223372036854775807 AND overlap IN (2, 4)
     RETURNING id, job_key, tenant_id, cause, due, attempt, every_us
 ),
 parked AS (
@@ -93,8 +97,10 @@ rearmed AS ( -- found by key alone: what the row says is looked at once it is lo
     UPDATE leasehold.job SET next_due = CASE
         WHEN NOT active OR every_us IS NULL OR next_due IS NOT NULL THEN next_due
         ELSE nullif(greatest(paused_until, leasehold.clock_us() + every_us), 9223372036854775807) END
-    WHERE key = ANY(ARRAY(SELECT job_key FROM d WHERE outcome IN (2, 3, 4, 6, 8) AND every_us IS NOT NULL
-                          UNION ALL SELECT job_key FROM ended WHERE every_us IS NOT NULL))
+    WHERE key = ANY(ARRAY(SELECT job_key FROM d
+                          WHERE (outcome IN (2, 3, 4, 6, 8) OR outcome = 9 AND replaced) AND every_us IS NOT NULL
+                          UNION ALL SELECT job_key FROM ended WHERE every_us IS NOT NULL
+                          UNION ALL SELECT job_key FROM replaced WHERE every_us IS NOT NULL))
     RETURNING 1
 ),
 ordered AS MATERIALIZED (

@@ -2,7 +2,8 @@
 -- them. Ids of scheduled runs sort by their due times.
 -- $1 keys of jobs with a run that just died
 UPDATE leasehold.job AS j
-SET paused_at = leasehold.clock_us(), paused_until = 9223372036854775807, next_due = NULL,
+SET paused_at = CASE WHEN paused_until > greatest(accounted, last_fired) THEN paused_at ELSE leasehold.clock_us() END,
+    paused_until = 9223372036854775807, next_due = NULL,
     pause_reason = 'paused itself after ' || j.pause_after || ' dead runs in a row'
 WHERE j.key = ANY($1) AND j.active AND j.pause_after IS NOT NULL
   AND coalesce(j.paused_until, 0) <= leasehold.clock_us()

@@ -28,7 +28,8 @@ j AS (
                         ELSE u.next_due END,
         last_fired = greatest(old.last_fired, u.last_due),
         accounted = greatest(job.accounted, u.accounted),
-        runs_left = u.runs_left,
+        runs_left = CASE WHEN job.every_us IS NOT NULL AND u.last_due <= old.last_fired THEN job.runs_left
+                         ELSE u.runs_left END,
         every_us = CASE WHEN NOT u.over THEN job.every_us END
     FROM u JOIN (SELECT key, last_fired FROM leasehold.job WHERE key = ANY($3)) AS old ON old.key = u.key
     WHERE job.key = ANY($3) AND job.key = u.key AND job.active AND job.version = u.version

@@ -8,12 +8,8 @@ WITH fence AS MATERIALIZED (
 old AS (
     DELETE FROM leasehold.report
     WHERE seq = ANY(ARRAY(SELECT seq FROM leasehold.report WHERE EXISTS (SELECT 1 FROM fence) ORDER BY seq LIMIT $4))
-      AND finished_at < leasehold.now_us() - $3
+      AND greatest(finished_at, due) < leasehold.now_us() - $3
     RETURNING 1
-),
-marked AS (
-    UPDATE leasehold.catalog SET pruned_before = greatest(pruned_before, leasehold.now_us() - $3)
-    WHERE one = 1 AND (SELECT count(*) FROM old) > 0
 ),
 gone AS (
     DELETE FROM leasehold.executor WHERE EXISTS (SELECT 1 FROM fence) AND seen_at < leasehold.now_us() - $5

@@ -10,9 +10,11 @@ WITH fence AS MATERIALIZED (
     FOR KEY SHARE
 ),
 seen AS MATERIALIZED (
-    SELECT ctid AS tid, job_key, id, due, catch_up, misfire_at, expires_at, every_us, attempt, cause
+    SELECT ctid AS tid, job_key, id, due, catch_up, misfire_at, expires_at, every_us
     FROM leasehold.ahead
     WHERE not_before <= leasehold.now_us() - 60000000 AND (SELECT count(*) FROM fence) > 0
+      AND attempt = 0 AND cause = 0
+      AND (catch_up = 0 OR misfire_at <= leasehold.now_us() OR expires_at <= leasehold.now_us())
     ORDER BY not_before LIMIT $3
 ),
 judged AS MATERIALIZED (
@@ -25,7 +27,7 @@ judged AS MATERIALIZED (
             (SELECT true FROM leasehold.ready AS l WHERE l.job_key = s.job_key AND l.id > s.id AND l.due > s.due
                 AND l.cause = 0 AND l.attempt = 0 LIMIT 1)) THEN 4
         END AS outcome
-    FROM seen AS s WHERE s.attempt = 0 AND s.cause = 0
+    FROM seen AS s
 ),
 gone AS (
     DELETE FROM leasehold.ahead WHERE ctid = ANY(ARRAY(

@@ -2,7 +2,8 @@
 -- due times. The newest reports are looked at and no others, so that a long history costs nothing.
 -- ?1 key, ?2 after how many, ?3 since when they count, ?4 now
 UPDATE job
-SET paused_at = ?4, paused_until = 9223372036854775807, next_due = NULL,
+SET paused_at = CASE WHEN paused_until > max(accounted, coalesce(last_fired, 0)) THEN paused_at ELSE ?4 END,
+    paused_until = 9223372036854775807, next_due = NULL,
     pause_reason = 'paused itself after ' || ?2 || ' dead runs in a row'
 WHERE key = ?1
   AND (SELECT count(*) FROM (SELECT outcome, finished_at FROM report

@@ -7,7 +7,7 @@ SET next_due = CASE WHEN job.every_us IS NOT NULL AND u.last <= job.last_fired T
                     ELSE u.next END,
     last_fired = coalesce(max(job.last_fired, u.last), u.last, job.last_fired),
     accounted = max(job.accounted, u.accounted),
-    runs_left = u.runs_left,
+    runs_left = CASE WHEN job.every_us IS NOT NULL AND u.last <= job.last_fired THEN job.runs_left ELSE u.runs_left END,
     every_us = CASE WHEN NOT u.ended THEN job.every_us END
 FROM (SELECT value ->> 0 AS key, value ->> 1 AS version, value ->> 2 AS expected, value ->> 3 AS last,
              value ->> 4 AS next, value ->> 5 AS accounted, value ->> 6 AS runs_left, value ->> 7 AS ended

@@ -5,7 +5,6 @@
 -- ?1 now, ?2 late, ?3 limit
 SELECT a.job_key, a.id, a.due, a.every_us,
        CASE
-         WHEN a.attempt > 0 OR a.cause <> 0 THEN NULL
          WHEN a.misfire_at <= ?1 THEN 4
          WHEN a.expires_at <= ?1 THEN 8
          WHEN a.catch_up = 0 AND a.every_us IS NULL AND (
@@ -14,5 +13,8 @@ SELECT a.job_key, a.id, a.due, a.every_us,
                OR EXISTS (SELECT 1 FROM ready l WHERE l.job_key = a.job_key AND l.id > a.id AND l.due > a.due
                              AND l.cause = 0 AND l.attempt = 0)) THEN 4
        END AS outcome
-FROM (SELECT * FROM ahead WHERE not_before <= ?2 ORDER BY not_before LIMIT ?3) AS a
+FROM (SELECT * FROM ahead
+      WHERE not_before <= ?2 AND attempt = 0 AND cause = 0
+        AND (catch_up = 0 OR misfire_at <= ?1 OR expires_at <= ?1)
+      ORDER BY not_before LIMIT ?3) AS a
 ORDER BY a.job_key, a.due, a.id
