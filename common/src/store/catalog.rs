@@ -78,7 +78,7 @@ pub trait Catalog: Send + Sync {
     async fn jobs(&self, tenant: Option<&TenantId>, job: Option<&JobName>, limit: u32) -> StoreResult<Vec<JobView>>;
 
     /// Pauses those of these jobs that are not paused, at once, until an instant or [`Catalog::resume`]. What has
-    /// started goes on. Answers how many.
+    /// started goes on. Answers how many. Each job for itself: if it fails, some may be paused.
     async fn pause(&self, jobs: &[JobKey], reason: &str, until: Option<Timestamp>) -> StoreResult<u64>;
 
     /// Ends the pause of those of these jobs that are paused. Answers how many.

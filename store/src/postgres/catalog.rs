@@ -22,6 +22,18 @@ const APPLY: &str = "apply the catalog";
 /// Rows a statement: large enough that round trips do not count, small enough for the server's memory.
 const CHUNK: usize = 20_000;
 
+/// So many jobs are paused or resumed one by one, which meets no other statement in another order of locks; more of them
+/// in pieces, which are repeated if they do.
+const ONE_BY_ONE: usize = 100;
+
+/// Jobs of one such piece.
+const PIECE: usize = 500;
+
+fn pieces(jobs: &[JobKey]) -> impl Iterator<Item = Vec<i64>> {
+    let size = if jobs.len() <= ONE_BY_ONE { 1 } else { PIECE };
+    jobs.chunks(size).map(|piece| piece.iter().map(|key| key.as_i64()).collect())
+}
+
 #[async_trait]
 impl Catalog for PgStore {
     async fn snapshot(&self) -> StoreResult<CatalogSnapshot> {
@@ -69,13 +81,20 @@ impl Catalog for PgStore {
     }
 
     async fn pause(&self, jobs: &[JobKey], reason: &str, until: Option<Timestamp>) -> StoreResult<u64> {
-        let keys: Vec<i64> = jobs.iter().map(|key| key.as_i64()).collect();
-        self.repeated(|| self.pause_once(&keys, reason, until.map(Timestamp::as_microsecond))).await
+        let until = until.map(Timestamp::as_microsecond);
+        let mut paused = 0;
+        for keys in pieces(jobs) {
+            paused += self.repeated(|| self.pause_once(&keys, reason, until)).await?;
+        }
+        Ok(paused)
     }
 
     async fn resume(&self, jobs: &[JobKey]) -> StoreResult<u64> {
-        let keys: Vec<i64> = jobs.iter().map(|key| key.as_i64()).collect();
-        self.repeated(|| self.resume_once(&keys)).await
+        let mut resumed = 0;
+        for keys in pieces(jobs) {
+            resumed += self.repeated(|| self.resume_once(&keys)).await?;
+        }
+        Ok(resumed)
     }
 
     async fn job_versions(&self, tenant: &TenantId, job: &JobName) -> StoreResult<Vec<JobVersion>> {

@@ -329,6 +329,9 @@ impl Batch {
     fn of(launches: &[Launch]) -> Self {
         let us = |at: Timestamp| at.as_microsecond();
         let mut batch = Self::default();
+        // Jobs are locked in the order of their keys, as by everybody who locks several.
+        let mut launches: Vec<_> = launches.iter().collect();
+        launches.sort_unstable_by_key(|launch| launch.key);
         for launch in launches {
             batch.keys.push(launch.key.as_i64());
             batch.versions.push(launch.version);

@@ -226,6 +226,7 @@ async fn a_due_time_that_ran_under_the_old_schedule_does_not_run_again(f: &Fixtu
     f.settle(&held, Verdict::Succeeded).await;
     assert_eq!(f.store.apply(&plan).await.unwrap(), Applied::Done { revision: 2 });
     assert_eq!(f.next_due("acme/a").await, fired + SignedDuration::from_mins(5), "counted from when it is written");
+    assert_eq!(f.job("acme/a").await.last_fired, Some(fired), "that has fired, whatever the schedule");
     assert_eq!(f.run_next(&term, "acme/a").await.only().scheduled_for, fired + SignedDuration::from_mins(5));
 }
 

@@ -1,3 +1,4 @@
--- Jobs that change. Locked: from here on nothing of them is fanned out, and no dispatch takes an interval token.
+-- Jobs that change. Locked: from here on nothing of them is fanned out, and no dispatch takes an interval token. In the
+-- order in which settle and rescue come upon them, as far as that is known.
 -- $1 keys
-SELECT 1 FROM leasehold.job WHERE key = ANY($1) ORDER BY key FOR UPDATE
+SELECT 1 FROM leasehold.job WHERE key = ANY($1) FOR UPDATE
