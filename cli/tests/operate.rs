@@ -27,15 +27,13 @@ jobs:
 const UNKNOWN: &str = "01a1fc96-f56e-8000-9938-183cc1766ad0";
 
 /// The fields that scripts rely on, in order.
-const REPORT: [&str; 18] = [
+const REPORT: [&str; 16] = [
     "seq",
     "correlation_id",
     "tenant",
     "job",
     "cause",
     "scheduled_for",
-    "count",
-    "scheduled_from",
     "attempt",
     "outcome",
     "next_attempt_at",

@@ -21,6 +21,10 @@ pub fn rfc3339_opt<S: Serializer>(at: &Option<Timestamp>, out: S) -> Result<S::O
     }
 }
 
+fn is_one(count: &u32) -> bool {
+    *count == 1
+}
+
 macro_rules! words {
     ($(#[$doc:meta])* $type:ident { $($(#[$vdoc:meta])* $variant:ident = $code:literal $word:literal,)+ }) => {
         $(#[$doc])*
@@ -146,10 +150,12 @@ pub struct Report {
     /// The nominal instant: the due time, or the moment of the trigger. Of several due times the last.
     #[serde(serialize_with = "rfc3339")]
     pub scheduled_for: Timestamp,
-    /// For how many due times this report stands: more than one if they did not run for one reason.
+    /// For how many due times this report stands: more than one if they did not run for one reason. Only then it is in
+    /// the JSON.
+    #[serde(skip_serializing_if = "is_one")]
     pub count: u32,
     /// The first of several due times.
-    #[serde(serialize_with = "rfc3339_opt")]
+    #[serde(serialize_with = "rfc3339_opt", skip_serializing_if = "Option::is_none")]
     pub scheduled_from: Option<Timestamp>,
     /// The number of the attempt; 0 if the run never started.
     pub attempt: u32,

@@ -159,11 +159,15 @@ async fn a_due_time_that_has_fired_never_fires_again(f: &Fixture) {
     let held = f.run_next(&term, "acme/a").await;
     let fired = held.only().scheduled_for;
     f.settle(&held, leasehold_common::store::Verdict::Succeeded).await;
-    // A schedule that goes back, as a restored backup or a fault would have it.
+    // A schedule that goes back, as a restored backup or a fault would have it, and a leader that plans from it alone.
     let schema = if f.is_postgres() { "leasehold." } else { "" };
     f.execute(&format!("UPDATE {schema}job SET next_due = {}", fired.as_microsecond())).await;
+    let launch = f.launches(Duration::ZERO).await.remove(0);
+    assert_eq!(launch.items, [], "a leader of this version knows");
+    let item = Item { due: fired, not_before: fired, misfire_at: None, expires_at: None };
+    let launch = Launch { items: vec![item], accounted: fired, next: Some(fired + LATER), ..launch };
+    assert_eq!(f.store.dispatch(&term, &[launch]).await.unwrap(), done(1, 0));
 
-    f.fan_out(&term, Duration::ZERO).await;
     assert_eq!(f.live("acme/a").await, []);
     assert_eq!(f.outcomes("acme/a").await, [Outcome::Succeeded]);
     // And the job is not stuck there.

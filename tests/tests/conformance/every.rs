@@ -69,6 +69,8 @@ enum Event {
     RemoveAndAdd,
     /// Another run of the job is running when it is claimed, and it waits for that.
     Wait,
+    /// The same, and a later run takes its place.
+    Replace,
     /// Its time to live is over, and a claim or a sweep finds that.
     Expire,
     /// The job is paused and resumed.
@@ -83,7 +85,7 @@ enum Event {
     DeathThatPauses,
 }
 
-const EVENTS: [Event; 23] = [
+const EVENTS: [Event; 24] = [
     Event::Verdict(Verdict::Succeeded),
     Event::Verdict(Verdict::Dead),
     Event::Verdict(Verdict::Cancelled),
@@ -101,6 +103,7 @@ const EVENTS: [Event; 23] = [
     Event::CronAndBack,
     Event::RemoveAndAdd,
     Event::Wait,
+    Event::Replace,
     Event::Expire,
     Event::PauseAndResume,
     Event::PauseThatEnds,
@@ -113,7 +116,7 @@ const EVENTS: [Event; 23] = [
 fn can_happen(place: Place, event: Event) -> bool {
     use Event::{
         Amend, Cancel, CancelUnheard, ClaimInPause, Crash, CronAndBack, DeathThatPauses, Edit, EditTwice, EndInPause,
-        Expire, LastCrash, Overlap, PauseAndResume, PauseThatEnds, RemoveAndAdd, RetryTooMany, Wait,
+        Expire, LastCrash, Overlap, PauseAndResume, PauseThatEnds, RemoveAndAdd, Replace, RetryTooMany, Wait,
     };
     use Place::{Ahead, Due, Nowhere, Ready, RetryAhead, RetryReady, Running};
     match (place, event) {
@@ -128,9 +131,9 @@ fn can_happen(place: Place, event: Event) -> bool {
             Nowhere | Ahead | Due | Ready | RetryAhead | RetryReady,
             Event::Verdict(_) | Crash | LastCrash | RetryTooMany | CancelUnheard | EndInPause | DeathThatPauses,
         ) => false,
-        (Due | Ready, Overlap | Wait | ClaimInPause) => true,
+        (Due | Ready, Overlap | Wait | Replace | ClaimInPause) => true,
         // A run that was claimed once is itself what others overlap with, and goes on in a pause.
-        (Nowhere | Ahead | Running | RetryAhead | RetryReady, Overlap | Wait | ClaimInPause) => false,
+        (Nowhere | Ahead | Running | RetryAhead | RetryReady, Overlap | Wait | Replace | ClaimInPause) => false,
         (Due | Ready | RetryAhead | RetryReady, Expire) => true,
         (Nowhere | Ahead | Running, Expire) => false,
     }
@@ -141,6 +144,7 @@ fn job_for(at: &str, event: Event) -> Job {
     let job = every(at, INTERVAL).attempts(2);
     match event {
         Event::Wait => job.overlap(leasehold_common::definition::Overlap::BufferOne),
+        Event::Replace => job.overlap(leasehold_common::definition::Overlap::CancelPrevious),
         Event::Expire => job.expires(leasehold_common::definition::Expiry::After(2 * MINUTE)),
         Event::DeathThatPauses => job.pause_after(1),
         _ => job,
@@ -237,7 +241,7 @@ impl Cell<'_> {
                 assert_eq!(f.cancel(self.run().await).await, Cancelled::Requested);
                 self.rescue().await;
             }
-            Event::Overlap | Event::Wait => {
+            Event::Overlap | Event::Wait | Event::Replace => {
                 // In line before the scheduled run, wherever that is.
                 let id = f.trigger(&self.at).await;
                 f.execute(&format!(
@@ -248,7 +252,15 @@ impl Cell<'_> {
                 let held = f.claim(2).await;
                 assert_eq!((held.only().id, held.claimed.dismissed), (id, 1));
                 self.lives("while it waits").await;
+                if event == Event::Replace {
+                    f.trigger(&self.at).await;
+                    assert_eq!(f.claim(2).await.claimed.dismissed, 1);
+                    self.lives("when it is replaced").await;
+                }
                 assert_eq!(f.settle(&held, Verdict::Succeeded).await, [Settled::Recorded]);
+                if event == Event::Replace {
+                    f.settle(&f.claim(1).await, Verdict::Succeeded).await;
+                }
             }
             Event::Expire => {
                 f.advance(4 * MINUTE).await;
@@ -393,7 +405,7 @@ async fn every_path_on_which_a_run_ends_leads_to_the_next_one(f: &Fixture) {
             cell.lives("after").await;
             let ended = match (place, event) {
                 // The run ended in the event: not before it began.
-                (Place::Running, _) | (_, Event::Cancel | Event::Overlap | Event::Expire)
+                (Place::Running, _) | (_, Event::Cancel | Event::Overlap | Event::Replace | Event::Expire)
                     if f.live(&cell.at).await.is_empty() =>
                 {
                     Some(before)
@@ -404,7 +416,7 @@ async fn every_path_on_which_a_run_ends_leads_to_the_next_one(f: &Fixture) {
             cell.runs_again(ended).await;
         }
     }
-    assert_eq!(cells, 76);
+    assert_eq!(cells, 78);
 }
 
 /// The moment that counts is the end of the run on the store's clock.
@@ -518,13 +530,6 @@ async fn a_job_that_needs_no_next_due_time_is_left_alone(f: &Fixture) {
     }
 }
 
-async fn a_stalled_job_is_counted(f: &Fixture) {
-    f.apply(&[every("acme/a", INTERVAL), every("acme/b", INTERVAL), hourly("acme/c")]).await;
-    let schema = if f.is_postgres() { "leasehold." } else { "" };
-    f.execute(&format!("UPDATE {schema}job SET next_due = NULL")).await;
-    assert_eq!(f.store.status().await.unwrap().catalog.stalled_interval_jobs, 2);
-}
-
 async fn of_several_runs_in_flight_one_decides_when_a_new_interval_starts(f: &Fixture) {
     let schema = if f.is_postgres() { "leasehold." } else { "" };
     let term = f.elect().await;
@@ -577,6 +582,5 @@ both!(
     an_interval_that_becomes_cron_is_due_by_cron,
     a_job_that_needs_no_next_due_time_is_left_alone,
     of_several_runs_in_flight_one_decides_when_a_new_interval_starts,
-    a_stalled_job_is_counted,
 );
 postgres!(a_completion_that_waits_for_an_edit_sets_the_next_due_time);

@@ -78,6 +78,13 @@ async fn jobs_whose_runs_outlast_the_time_between_them_are_named(f: &Fixture) {
     assert_eq!(found[0].interval_ms, 60_000, "what misfired in between counts");
 }
 
+async fn a_stalled_job_is_counted(f: &Fixture) {
+    f.apply(&[every("acme/a", MINUTE), every("acme/b", MINUTE), hourly("acme/c")]).await;
+    let schema = if f.is_postgres() { "leasehold." } else { "" };
+    f.execute(&format!("UPDATE {schema}job SET next_due = NULL")).await;
+    assert_eq!(f.store.status().await.unwrap().catalog.stalled_interval_jobs, 2);
+}
+
 fn executor(host: &str) -> ExecutorInfo {
     ExecutorInfo {
         id: Uuid::now_v7(),
@@ -248,6 +255,7 @@ both!(
     the_status_of_an_empty_store,
     the_status_counts_the_queue,
     jobs_whose_runs_outlast_the_time_between_them_are_named,
+    a_stalled_job_is_counted,
     executors_are_listed_as_they_last_announced_themselves,
     tenants_come_page_by_page_in_order,
     jobs_are_listed_in_order_and_filtered,
