@@ -5,7 +5,7 @@
 --
 -- A first attempt is an insert, and the unique index on the job decides who runs (invariant I8); a later one takes
 -- its row in `running` back (invariant I5). Tables are reached by `= ANY(ARRAY(…))`, so that a plan made while the
--- queue was empty stays an index scan.
+-- queue was empty stays an index scan; `+ 0` keeps a probe for one job from the index over all due times.
 -- $1 queues, $2 limit, $3 claim, $4 executor, $5 ttl
 WITH head AS MATERIALIZED (
     SELECT r.* FROM unnest($1::text[]) AS q(name)
@@ -23,7 +23,7 @@ known AS MATERIALIZED (
                 AND l.cause = 0 AND l.attempt = 0 AND l.version >= j.since LIMIT 1),
             (SELECT true FROM leasehold.ahead AS l WHERE l.job_key = h.job_key AND l.id > h.id AND l.due > h.due
                 AND l.cause = 0 AND l.attempt = 0 AND l.version >= j.since
-                AND l.not_before <= leasehold.now_us() LIMIT 1),
+                AND l.not_before + 0 <= leasehold.now_us() LIMIT 1),
             false) AS missed
     FROM head AS h
     JOIN (SELECT key, name, active, since, definition_id, paused_until FROM leasehold.job

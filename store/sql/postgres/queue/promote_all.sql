@@ -19,7 +19,7 @@ free AS MATERIALIZED (
     WHERE (SELECT true FROM leasehold.running AS r WHERE r.job_key = f.job_key AND r.overlap <> 1 LIMIT 1) IS NULL
       AND (SELECT true FROM leasehold.ready AS r WHERE r.job_key = f.job_key AND r.overlap <> 1 LIMIT 1) IS NULL
       AND (SELECT true FROM leasehold.ahead AS a WHERE a.job_key = f.job_key AND a.overlap <> 1
-              AND a.not_before <= leasehold.now_us() AND a.not_before > leasehold.now_us() - 60000000 LIMIT 1) IS NULL
+              AND a.not_before + 0 <= leasehold.now_us() AND a.not_before + 0 > leasehold.now_us() - 60000000 LIMIT 1) IS NULL
 ),
 promoted AS (
     UPDATE leasehold.ahead SET not_before = leasehold.clock_us()

@@ -23,7 +23,7 @@ judged AS MATERIALIZED (
         WHEN s.expires_at <= leasehold.now_us() THEN 8
         WHEN s.catch_up = 0 AND s.every_us IS NULL AND coalesce(
             (SELECT true FROM leasehold.ahead AS l WHERE l.job_key = s.job_key AND l.id > s.id AND l.due > s.due
-                AND l.cause = 0 AND l.attempt = 0 AND l.not_before <= leasehold.now_us() LIMIT 1),
+                AND l.cause = 0 AND l.attempt = 0 AND l.not_before + 0 <= leasehold.now_us() LIMIT 1),
             (SELECT true FROM leasehold.ready AS l WHERE l.job_key = s.job_key AND l.id > s.id AND l.due > s.due
                 AND l.cause = 0 AND l.attempt = 0 LIMIT 1)) THEN 4
         END AS outcome
