@@ -18,6 +18,15 @@ ALTER TABLE leasehold.job
 -- Up to now every due time before the next one has been dealt with.
 UPDATE leasehold.job SET accounted = coalesce(next_due - 1, last_fired, 0);
 
+-- The interval token comes back to its job (invariant I9): when it is due next. A job that has its next due time already,
+-- or that is gone or is no interval job any longer, keeps what it has; one that is paused is due when the pause has ended
+-- too, or when somebody resumes it.
+CREATE FUNCTION leasehold.due_again(active boolean, every_us bigint, next_due bigint, paused_until bigint)
+RETURNS bigint LANGUAGE sql VOLATILE PARALLEL SAFE
+AS $$ SELECT CASE
+    WHEN NOT active OR every_us IS NULL OR next_due IS NOT NULL THEN next_due
+    ELSE nullif(greatest(paused_until, leasehold.clock_us() + every_us), 9223372036854775807) END $$;
+
 CREATE INDEX job_paused ON leasehold.job (key) WHERE paused_until IS NOT NULL;
 
 -- `catch_up` says which of several missed ones runs: 0 the latest, 1 none that is later than `misfire_at`, 2 all.

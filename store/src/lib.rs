@@ -21,7 +21,7 @@ use jiff::Timestamp;
 use leasehold_common::id::QueueName;
 use leasehold_common::lease::LeaseKind;
 use leasehold_common::run::Outcome;
-use leasehold_common::store::{ErrorKind, LATE, Lease, Pause, SharedStore, StoreError, StoreResult};
+use leasehold_common::store::{DueBatch, DueJob, ErrorKind, LATE, Lease, Pause, SharedStore, StoreError, StoreResult};
 
 use rand::seq::SliceRandom as _;
 
@@ -85,6 +85,16 @@ fn skip_reason(outcome: Outcome) -> &'static str {
         Outcome::Superseded => "the job's schedule was changed before a leader fanned this one out",
         _ => "the job was removed before a leader fanned this one out",
     }
+}
+
+/// The jobs that are due within a time, of those that were looked at: one more than `limit`, so that it is known how far
+/// away the next one is.
+fn due_batch(mut jobs: Vec<DueJob>, now: i64, within: Duration, limit: u32) -> DueBatch {
+    let horizon = now.saturating_add(clock::us(within));
+    let due = jobs.iter().take_while(|job| job.next_due.as_microsecond() <= horizon).count().min(limit as usize);
+    let next_in = jobs.get(due).map(|job| clock::span(horizon, job.next_due.as_microsecond()));
+    jobs.truncate(due);
+    DueBatch { now: clock::at(now), jobs, next_in }
 }
 
 /// The pause of a job, as stored; it may be over.
@@ -162,5 +172,15 @@ impl Lease for StoreLease {
 
     async fn resign(&self, term: &leasehold_common::lease::Term) -> StoreResult<()> {
         self.0.resign(term).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_numbers_that_postgres_statements_spell_out_are_ours() {
+        assert_eq!((LATE_US, FOREVER), (60_000_000, 9_223_372_036_854_775_807));
     }
 }

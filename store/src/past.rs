@@ -38,6 +38,12 @@ impl Account {
 /// The accounts of jobs.
 pub(crate) type Accounts = HashMap<JobKey, Account>;
 
+/// The jobs whose due times a plan changes or ends.
+pub(crate) fn changed_jobs(plan: &CatalogPlan) -> Vec<i64> {
+    let rescheduled = plan.put_jobs.iter().filter(|job| job.reschedule).map(|job| job.key);
+    rescheduled.chain(plan.remove_jobs.iter().map(|job| job.key)).map(JobKey::as_i64).collect()
+}
+
 /// A job whose due times end with a plan: what it was, and with which outcome.
 struct Ends {
     key: JobKey,

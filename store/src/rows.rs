@@ -10,7 +10,8 @@ macro_rules! readers {
         use leasehold_common::lease::{Leader, LeaseKind};
         use leasehold_common::run::{Cause, Outcome, Report, RunState, RunView};
         use leasehold_common::store::{
-            ErrorKind, ExecutorView, JobVersion, JobView, Pause, PauseView, SlowJob, StoreError, StoreResult,
+            DueJob, ErrorKind, ExecutorView, JobHistory, JobVersion, JobView, Pause, PauseView, SlowJob, StoreError,
+            StoreResult,
         };
         use sqlx::Row as _;
         use uuid::Uuid;
@@ -179,6 +180,40 @@ macro_rules! readers {
             })
         }
 
+        /// key, version, definition, next due, accounted, paused at, paused until, runs left.
+        pub(crate) fn due_job(row: &$row) -> StoreResult<DueJob> {
+            Ok(DueJob {
+                key: key(row, 0)?,
+                version: get(row, 1)?,
+                definition: definition_id(row, 2)?,
+                next_due: at(row, 3)?,
+                accounted: at(row, 4)?,
+                pause: pause(row, 5)?,
+                runs_left: count_opt(row, 7)?,
+            })
+        }
+
+        /// A row of key, active, accounted, next due, paused at, paused until, pruned before; and the rows of
+        /// `version_and_body`, `report` and `live_due`.
+        pub(crate) fn history(
+            row: &$row,
+            now: i64,
+            (versions, reports, live): (&[$row], &[$row], &[$row]),
+        ) -> StoreResult<JobHistory> {
+            Ok(JobHistory {
+                key: key(row, 0)?,
+                now: crate::clock::at(now),
+                active: get(row, 1)?,
+                versions: versions.iter().map(version_and_body).collect::<StoreResult<_>>()?,
+                reports: reports.iter().map(report).collect::<StoreResult<_>>()?,
+                live: live.iter().map(live_due).collect::<StoreResult<_>>()?,
+                accounted: at(row, 2)?,
+                next_due: at_opt(row, 3)?,
+                pause: pause(row, 4)?,
+                pruned_before: at_opt(row, 6)?,
+            })
+        }
+
         /// key, accounted, paused at, paused until, next due.
         pub(crate) fn account(row: &$row) -> StoreResult<(JobKey, crate::past::Account)> {
             let (pause, next_due) = (pause(row, 2)?, at_opt(row, 4)?);
@@ -206,7 +241,7 @@ macro_rules! readers {
         }
 
         /// version, definition, valid from, valid to, body.
-        pub(crate) fn version_and_body(row: &$row) -> StoreResult<(JobVersion, String)> {
+        fn version_and_body(row: &$row) -> StoreResult<(JobVersion, String)> {
             Ok((job_version(row)?, get(row, 4)?))
         }
 
@@ -228,7 +263,7 @@ macro_rules! readers {
         }
 
         /// due, state.
-        pub(crate) fn live_due(row: &$row) -> StoreResult<(Timestamp, RunState)> {
+        fn live_due(row: &$row) -> StoreResult<(Timestamp, RunState)> {
             Ok((at(row, 0)?, state(row, 1)?))
         }
 

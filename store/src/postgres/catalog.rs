@@ -13,9 +13,9 @@ use sqlx::{Postgres, Transaction};
 use uuid::Uuid;
 
 use super::schedules::SkippedRows;
-use super::{PgStore, rows};
+use super::{PgStore, int, rows};
 use crate::clock::{at, us};
-use crate::past::Past;
+use crate::past::{Past, changed_jobs};
 
 const APPLY: &str = "apply the catalog";
 
@@ -137,25 +137,14 @@ impl PgStore {
 
     /// Which of these jobs have their interval token in flight, where it stays until this transaction ends.
     async fn hold_tokens(&self, write: &mut Transaction<'static, Postgres>, keys: &[i64]) -> StoreResult<Vec<i64>> {
-        const OPERATION: &str = "look for interval tokens";
-        self.lock_work(write, keys).await?;
-        sqlx::query(sql!("catalog/lock_jobs"))
-            .bind(keys)
-            .execute(&mut **write)
-            .await
-            .map_err(self.failed(OPERATION))?;
-        sqlx::query_scalar(sql!("catalog/tokens"))
-            .bind(keys)
-            .fetch_all(&mut **write)
-            .await
-            .map_err(self.failed(OPERATION))
+        let failed = self.failed("look for interval tokens");
+        self.lock_work(write, keys).await.map_err(&failed)?;
+        sqlx::query_scalar(sql!("catalog/tokens")).bind(keys).fetch_all(&mut **write).await.map_err(&failed)
     }
 
     async fn apply_once(&self, plan: &CatalogPlan) -> StoreResult<Applied> {
         let failed = self.failed(APPLY);
-        let rescheduled = plan.put_jobs.iter().filter(|job| job.reschedule).map(|job| job.key);
-        let changed: Vec<i64> =
-            rescheduled.chain(plan.remove_jobs.iter().map(|job| job.key)).map(JobKey::as_i64).collect();
+        let changed = changed_jobs(plan);
         let past = self.past(plan, &changed).await?;
         let mut write = self.work.begin().await.map_err(&failed)?;
         let bumped = sqlx::query(sql!("catalog/bump"))
@@ -173,15 +162,14 @@ impl PgStore {
 
         if let Some(recovery) = plan.recovery {
             sqlx::query(sql!("catalog/set_recovery"))
-                .bind(i32::try_from(recovery.total).unwrap_or(i32::MAX))
-                .bind(i32::try_from(recovery.per_tenant).unwrap_or(i32::MAX))
+                .bind(int(recovery.total))
+                .bind(int(recovery.per_tenant))
                 .execute(&mut *write)
                 .await
                 .map_err(&failed)?;
         }
 
-        let held = self.lock_work(&mut write, &changed).await?;
-        sqlx::query(sql!("catalog/lock_jobs")).bind(&changed).execute(&mut *write).await.map_err(&failed)?;
+        let held = self.lock_work(&mut write, &changed).await.map_err(&failed)?;
         // Whatever this plan says of time counts from here.
         let now: i64 =
             sqlx::query_scalar("SELECT leasehold.clock_us()").fetch_one(&mut *write).await.map_err(&failed)?;
@@ -220,19 +208,17 @@ impl PgStore {
         Ok(Applied::Done { revision })
     }
 
-    /// Waits for claims that are starting work of these jobs, and locks what is queued and what runs. Answers the jobs
-    /// that have a scheduled run in flight.
-    async fn lock_work(&self, write: &mut Transaction<'static, Postgres>, jobs: &[i64]) -> StoreResult<Vec<i64>> {
-        let failed = self.failed(APPLY);
-        sqlx::query(sql!("catalog/lock_items")).bind(jobs).execute(&mut **write).await.map_err(&failed)?;
-        let held: HashSet<i64> = sqlx::query_scalar(sql!("catalog/lock_tokens"))
-            .bind(jobs)
-            .fetch_all(&mut **write)
-            .await
-            .map_err(&failed)?
-            .into_iter()
-            .collect();
-        Ok(held.into_iter().collect())
+    /// Waits for claims that are starting work of these jobs, and locks what is queued, what runs and the jobs. Answers
+    /// the jobs that have a scheduled run in flight.
+    async fn lock_work(
+        &self,
+        write: &mut Transaction<'static, Postgres>,
+        jobs: &[i64],
+    ) -> Result<Vec<i64>, sqlx::Error> {
+        sqlx::query(sql!("catalog/lock_items")).bind(jobs).execute(&mut **write).await?;
+        let held: Vec<i64> = sqlx::query_scalar(sql!("catalog/lock_tokens")).bind(jobs).fetch_all(&mut **write).await?;
+        sqlx::query(sql!("catalog/lock_jobs")).bind(jobs).execute(&mut **write).await?;
+        Ok(held.into_iter().collect::<HashSet<_>>().into_iter().collect())
     }
 
     /// What this plan leaves behind, counted before anything is locked.
@@ -400,7 +386,6 @@ struct Jobs<'a> {
 
 impl<'a> Jobs<'a> {
     fn of(jobs: &[&'a PutJob], now: i64) -> Self {
-        let int = |number: u32| i32::try_from(number).unwrap_or(i32::MAX);
         let first = |job: &PutJob| job.first_due(at(now)).map(Timestamp::as_microsecond);
         Self {
             keys: jobs.iter().map(|job| job.key.as_i64()).collect(),

@@ -59,7 +59,7 @@ const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// No lock of ours is held for long: waiting longer means that somebody is stuck. A client that stalls inside a
-/// transaction (only `apply` has one) is cut off well before a lease runs out.
+/// transaction is cut off well before a lease runs out.
 const SESSION: &str = "SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '5s'";
 
 /// A plan that was made while the queue was empty keeps sequential scans and nested loops for ever; the queue's
@@ -138,6 +138,11 @@ async fn answers(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
         Ok(answer) => answer.map(|()| true),
         Err(_) => Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())),
     }
+}
+
+/// Postgres has no unsigned integers.
+fn int(value: u32) -> i32 {
+    i32::try_from(value).unwrap_or(i32::MAX)
 }
 
 impl PgStore {

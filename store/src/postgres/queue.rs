@@ -14,7 +14,7 @@ use leasehold_common::store::{
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
-use super::{PgStore, rows};
+use super::{PgStore, int, rows};
 use crate::clock::us;
 
 /// How often, and after which pause, a claim whose answer was lost is looked up: long enough for a restart of the
@@ -387,9 +387,4 @@ impl<'a> Batch<'a> {
         let runs = dead.map(|(id, _)| CorrelationId::from_uuid(*id));
         runs.filter(|run| run.kind().is_scheduled()).map(|run| run.job().as_i64()).collect()
     }
-}
-
-/// Postgres has no unsigned integers.
-fn int(value: u32) -> i32 {
-    i32::try_from(value).unwrap_or(i32::MAX)
 }

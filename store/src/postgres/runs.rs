@@ -177,18 +177,7 @@ impl Runs for PgStore {
             .map_err(&failed)?;
         let live = sqlx::query(sql!("runs/history_live")).bind(key).fetch_all(&mut *read).await.map_err(&failed)?;
         read.commit().await.map_err(&failed)?;
-        Ok(Some(JobHistory {
-            key: JobKey::from_i64(key),
-            now: rows::at(&row, 1)?,
-            active: rows::get(&row, 2)?,
-            versions: versions.iter().map(rows::version_and_body).collect::<StoreResult<_>>()?,
-            reports: reports.iter().map(rows::report).collect::<StoreResult<_>>()?,
-            live: live.iter().map(rows::live_due).collect::<StoreResult<_>>()?,
-            accounted: rows::at(&row, 3)?,
-            next_due: rows::at_opt(&row, 4)?,
-            pause: rows::pause(&row, 5)?,
-            pruned_before: rows::at_opt(&row, 7)?,
-        }))
+        rows::history(&row, rows::get(&row, 7)?, (&versions, &reports, &live)).map(Some)
     }
 
     async fn cancel(&self, id: CorrelationId) -> StoreResult<Cancelled> {

@@ -9,13 +9,13 @@ use leasehold_common::id::{CorrelationId, JobKey, RunKind};
 use leasehold_common::lease::Term;
 use leasehold_common::run::Outcome;
 use leasehold_common::store::{
-    Dispatched, DueBatch, DueJob, DueSet, Fanned, Launch, Pruned, Rescued, Schedules, Skipped, StoreResult, Swept,
+    Dispatched, DueBatch, DueSet, Fanned, Launch, Pruned, Rescued, Schedules, Skipped, StoreResult, Swept,
 };
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
-use super::{PgStore, rows};
-use crate::clock::{at, span, us};
+use super::{PgStore, int, rows};
+use crate::clock::us;
 
 /// Of how many jobs one call of the rescuer lets go what waits.
 const PROMOTE_JOBS: i64 = 10_000;
@@ -33,13 +33,15 @@ impl Schedules for PgStore {
                     .map_err(self.failed("look for due jobs"))
             })
             .await?;
-        let now: i64 = rows.first().map_or(Ok(0), |row| rows::get(row, 0))?;
-        let horizon = now.saturating_add(us(within));
-        let mut jobs = rows.iter().filter_map(|row| due_job(row).transpose()).collect::<StoreResult<Vec<_>>>()?;
-        let due = jobs.iter().take_while(|job| job.next_due.as_microsecond() <= horizon).count().min(limit as usize);
-        let next_in = jobs.get(due).map(|job| span(horizon, job.next_due.as_microsecond()));
-        jobs.truncate(due);
-        Ok(DueBatch { now: at(now), jobs, next_in })
+        let now: i64 = rows.first().map_or(Ok(0), |row| rows::get(row, 8))?;
+        let mut jobs = Vec::with_capacity(rows.len());
+        for row in &rows {
+            // Only the clock is there if nothing has a due time.
+            if rows::get::<Option<i64>>(row, 0)?.is_some() {
+                jobs.push(rows::due_job(row)?);
+            }
+        }
+        Ok(crate::due_batch(jobs, now, within, limit))
     }
 
     async fn dispatch(&self, term: &Term, launches: &[Launch]) -> StoreResult<Dispatched> {
@@ -260,21 +262,6 @@ fn count(row: &PgRow, index: usize) -> StoreResult<u64> {
     Ok(rows::get::<i64>(row, index)?.unsigned_abs())
 }
 
-/// now, key, version, definition, next due, accounted, paused at, paused until, runs left; only the clock if nothing has
-/// a due time.
-fn due_job(row: &PgRow) -> StoreResult<Option<DueJob>> {
-    let Some(key) = rows::get::<Option<i64>>(row, 1)? else { return Ok(None) };
-    Ok(Some(DueJob {
-        key: JobKey::from_i64(key),
-        version: rows::get(row, 2)?,
-        definition: rows::definition_id(row, 3)?,
-        next_due: rows::at(row, 4)?,
-        accounted: rows::at(row, 5)?,
-        pause: rows::pause(row, 6)?,
-        runs_left: rows::count_opt(row, 8)?,
-    }))
-}
-
 /// Launches as the parallel arrays of the statement.
 #[derive(Default)]
 struct Batch {
@@ -319,7 +306,7 @@ impl SkippedRows {
         self.keys.push(key.as_i64());
         self.last.push(row.last.as_microsecond());
         self.first.push((row.count > 1).then(|| row.first.as_microsecond()));
-        self.counts.push(i32::try_from(row.count).unwrap_or(i32::MAX));
+        self.counts.push(int(row.count));
         self.outcomes.push(row.outcome.code());
         self.errors.push(crate::skip_reason(row.outcome));
     }
@@ -339,7 +326,7 @@ impl Batch {
             batch.last.push(launch.items.last().map(|item| us(item.due)));
             batch.next.push(launch.next.map(us));
             batch.accounted.push(us(launch.accounted));
-            batch.runs_left.push(launch.runs_left.map(|left| i32::try_from(left).unwrap_or(i32::MAX)));
+            batch.runs_left.push(launch.runs_left.map(int));
             batch.over.push(launch.over);
             batch.catch_up.push(launch.catch_up);
             for item in &launch.items {

@@ -16,7 +16,7 @@ use super::{SqliteStore, rows};
 use crate::clock::{at, us};
 use crate::error::failed;
 use crate::json::{batch, hex};
-use crate::past::Past;
+use crate::past::{Past, changed_jobs};
 
 const APPLY: &str = "apply the catalog";
 
@@ -39,10 +39,7 @@ impl Catalog for SqliteStore {
     }
 
     async fn apply(&self, plan: &CatalogPlan) -> StoreResult<Applied> {
-        let rescheduled = plan.put_jobs.iter().filter(|job| job.reschedule).map(|job| job.key);
-        let changed: Vec<i64> =
-            rescheduled.chain(plan.remove_jobs.iter().map(|job| job.key)).map(JobKey::as_i64).collect();
-        let changed = batch(&changed);
+        let changed = batch(&changed_jobs(plan));
         let past = self.past(plan, &changed).await?;
         let mut write = self.begin(APPLY).await?;
         let now = self.now();

@@ -186,18 +186,7 @@ impl Runs for SqliteStore {
             .await
             .map_err(&failed)?;
         let live = sqlx::query(sql!("runs/history_live")).bind(key).fetch_all(&mut *read).await.map_err(&failed)?;
-        Ok(Some(JobHistory {
-            key: JobKey::from_i64(key),
-            now: at(now),
-            active: rows::get(&row, 1)?,
-            versions: versions.iter().map(rows::version_and_body).collect::<StoreResult<_>>()?,
-            reports: reports.iter().map(rows::report).collect::<StoreResult<_>>()?,
-            live: live.iter().map(rows::live_due).collect::<StoreResult<_>>()?,
-            accounted: rows::at(&row, 2)?,
-            next_due: rows::at_opt(&row, 3)?,
-            pause: rows::pause(&row, 4)?,
-            pruned_before: rows::at_opt(&row, 6)?,
-        }))
+        rows::history(&row, now, (&versions, &reports, &live)).map(Some)
     }
 
     async fn cancel(&self, id: CorrelationId) -> StoreResult<Cancelled> {

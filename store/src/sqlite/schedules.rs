@@ -10,7 +10,7 @@ use leasehold_common::id::{CorrelationId, JobKey, RunKind};
 use leasehold_common::lease::Term;
 use leasehold_common::run::Outcome;
 use leasehold_common::store::{
-    Dispatched, DueBatch, DueJob, DueSet, Fanned, Item, Launch, Pruned, Rescued, Schedules, Skipped, StoreResult, Swept,
+    Dispatched, DueBatch, DueSet, Fanned, Item, Launch, Pruned, Rescued, Schedules, Skipped, StoreResult, Swept,
 };
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Sqlite, Transaction};
@@ -21,7 +21,7 @@ use super::lease::fenced;
 use super::overlaps::promote_all;
 use super::{SqliteStore, rows};
 use crate::LATE_US;
-use crate::clock::{at, span, us};
+use crate::clock::us;
 use crate::error::failed;
 use crate::json::{batch, hex};
 
@@ -29,7 +29,6 @@ use crate::json::{batch, hex};
 impl Schedules for SqliteStore {
     async fn due(&self, set: DueSet, within: Duration, limit: u32) -> StoreResult<DueBatch> {
         let now = self.now();
-        let horizon = now.saturating_add(us(within));
         let late = now.saturating_sub(LATE_US);
         let (after, up_to) = match set {
             DueSet::OnTime => (late, i64::MAX),
@@ -42,11 +41,8 @@ impl Schedules for SqliteStore {
             .fetch_all(&self.read)
             .await
             .map_err(failed("look for due jobs"))?;
-        let mut jobs = rows.iter().map(due_job).collect::<StoreResult<Vec<_>>>()?;
-        let due = jobs.iter().take_while(|job| job.next_due.as_microsecond() <= horizon).count().min(limit as usize);
-        let next_in = jobs.get(due).map(|job| span(horizon, job.next_due.as_microsecond()));
-        jobs.truncate(due);
-        Ok(DueBatch { now: at(now), jobs, next_in })
+        let jobs = rows.iter().map(rows::due_job).collect::<StoreResult<_>>()?;
+        Ok(crate::due_batch(jobs, now, within, limit))
     }
 
     async fn dispatch(&self, term: &Term, launches: &[Launch]) -> StoreResult<Dispatched> {
@@ -218,19 +214,6 @@ fn lost_run(row: &SqliteRow, now: i64) -> StoreResult<Ending<'static>> {
         finished_at: now,
         error: Some(crate::LOST_EXECUTOR),
         result: None,
-    })
-}
-
-/// key, version, definition, next due, accounted, paused at, paused until, runs left.
-fn due_job(row: &SqliteRow) -> StoreResult<DueJob> {
-    Ok(DueJob {
-        key: rows::key(row, 0)?,
-        version: rows::get(row, 1)?,
-        definition: rows::definition_id(row, 2)?,
-        next_due: rows::at(row, 3)?,
-        accounted: rows::at(row, 4)?,
-        pause: rows::pause(row, 5)?,
-        runs_left: rows::count_opt(row, 7)?,
     })
 }
 

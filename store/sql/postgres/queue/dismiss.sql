@@ -94,9 +94,7 @@ ended AS (
     RETURNING job_key, every_us
 ),
 rearmed AS ( -- found by key alone: what the row says is looked at once it is locked, not in an older snapshot
-    UPDATE leasehold.job SET next_due = CASE
-        WHEN NOT active OR every_us IS NULL OR next_due IS NOT NULL THEN next_due
-        ELSE nullif(greatest(paused_until, leasehold.clock_us() + every_us), 9223372036854775807) END
+    UPDATE leasehold.job SET next_due = leasehold.due_again(active, every_us, next_due, paused_until)
     WHERE key = ANY(ARRAY(SELECT job_key FROM d
                           WHERE (outcome IN (2, 3, 4, 6, 8) OR outcome = 9 AND replaced) AND every_us IS NOT NULL
                           UNION ALL SELECT job_key FROM ended WHERE every_us IS NOT NULL

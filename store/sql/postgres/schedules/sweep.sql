@@ -37,9 +37,7 @@ gone AS (
     RETURNING id, job_key, tenant_id, due, every_us
 ),
 rearmed AS ( -- found by key alone: what the row says is looked at once it is locked, not in an older snapshot
-    UPDATE leasehold.job SET next_due = CASE
-        WHEN NOT active OR every_us IS NULL OR next_due IS NOT NULL THEN next_due
-        ELSE nullif(greatest(paused_until, leasehold.clock_us() + every_us), 9223372036854775807) END
+    UPDATE leasehold.job SET next_due = leasehold.due_again(active, every_us, next_due, paused_until)
     WHERE key = ANY(ARRAY(SELECT job_key FROM gone WHERE every_us IS NOT NULL))
     RETURNING 1
 ),
