@@ -81,11 +81,12 @@ pub(crate) async fn apply(
         if permission.dry_run {
             return Ok(Done::Planned);
         }
-        match store.apply(&plan).await? {
+        match store.apply(&plan, None).await? {
             Applied::Done { revision } => return Ok(Done::Revision(revision)),
             Applied::Conflict => {
                 leasehold_ops::say!("the catalog was changed by somebody else in this moment: planning again")
             }
+            Applied::StaleTerm => return Err(Failure::Refused("the store refused a write without a term".to_owned())),
         }
     }
     Err(Failure::Refused("the catalog keeps changing under our hands: try again when nobody else applies".to_owned()))

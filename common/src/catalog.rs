@@ -2,23 +2,51 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use crate::definition::{Definition, DefinitionId, ScheduleError, Tenant};
 use crate::id::{JobKey, JobName, TenantId};
+use crate::limit::{self, Gate, GateId, Limits};
 use crate::schedule::stable_spread;
 
 /// What a config describes: every tenant, and every job of each.
 #[derive(Clone, Debug, Default)]
 pub struct Desired {
     /// The tenants, each id once.
-    pub tenants: Vec<Tenant>,
+    pub tenants: Vec<Member>,
     /// The jobs, each (tenant, name) once; their tenants are in `tenants`.
     pub jobs: Vec<DesiredJob>,
     /// How fast what was missed is made up for.
     pub recovery: Recovery,
+}
+
+/// A tenant and where it comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// What it is, with all layers of config applied.
+    pub tenant: Tenant,
+    /// The roster source that names it; empty for the config file itself.
+    pub source: String,
+    /// What the source said of it, as JSON: from this and the config it can be made anew.
+    pub row: Option<String>,
+}
+
+impl From<Tenant> for Member {
+    /// A tenant of the config file.
+    fn from(tenant: Tenant) -> Self {
+        Self { tenant, source: String::new(), row: None }
+    }
+}
+
+impl Deref for Member {
+    type Target = Tenant;
+
+    fn deref(&self) -> &Tenant {
+        &self.tenant
+    }
 }
 
 /// How many items a second become ready that an outage left behind ([`crate::store::LATE`]), so that work that is on
@@ -56,7 +84,7 @@ pub struct CatalogSnapshot {
     /// The store's clock when it was read.
     pub now: Timestamp,
     /// Active tenants.
-    pub tenants: Vec<Tenant>,
+    pub tenants: Vec<Member>,
     /// All jobs, the removed ones too.
     pub jobs: Vec<StoredJob>,
     /// The recovery budget.
@@ -78,6 +106,10 @@ pub struct StoredJob {
     pub definition: DefinitionId,
     /// Whether it is active; a removed job keeps its row for the sake of its history.
     pub active: bool,
+    /// Whether its tenant lacks a feature that it requires.
+    pub gated: bool,
+    /// The gates that its runs pass, in the order of their ids.
+    pub gates: Vec<GateId>,
 }
 
 /// What to write. Made by [`plan`], written by the store in one transaction.
@@ -86,7 +118,7 @@ pub struct CatalogPlan {
     /// The revision it was made from.
     pub revision: i64,
     /// Tenants that are new or changed.
-    pub put_tenants: Vec<Tenant>,
+    pub put_tenants: Vec<Member>,
     /// Tenants that go.
     pub remove_tenants: Vec<TenantId>,
     /// Definitions that jobs of this plan refer to.
@@ -95,6 +127,12 @@ pub struct CatalogPlan {
     pub put_jobs: Vec<PutJob>,
     /// Jobs that go.
     pub remove_jobs: Vec<RemoveJob>,
+    /// Jobs that stay as they are, of tenants that changed what their jobs may do.
+    pub regate: Vec<Regate>,
+    /// Gates that limit something.
+    pub put_gates: Vec<Gate>,
+    /// Gates that limit nothing (any longer), if they are there.
+    pub clear_gates: Vec<GateId>,
     /// The recovery budget, if it changes.
     pub recovery: Option<Recovery>,
     /// The same for people, in order of tenant and job.
@@ -120,6 +158,10 @@ pub struct PutJob {
     pub definition_id: DefinitionId,
     /// What it was before, as far as that is known and it was active.
     pub previous: Option<Arc<Definition>>,
+    /// Whether its tenant lacks a feature that it requires.
+    pub gated: bool,
+    /// The gates that its runs pass, in the order of their ids.
+    pub gates: Vec<GateId>,
     /// `false`: its due times stay as they were, with all that is queued. Otherwise what was queued of the old schedule
     /// and has not started is purged, and [`PutJob::first_due`] is next.
     pub reschedule: bool,
@@ -144,6 +186,17 @@ pub struct RemoveJob {
     pub key: JobKey,
     /// What it was, as far as that is known.
     pub previous: Option<Arc<Definition>>,
+}
+
+/// What a job may do, if that alone changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Regate {
+    /// The job.
+    pub key: JobKey,
+    /// Whether its tenant lacks a feature that it requires.
+    pub gated: bool,
+    /// The gates that its runs pass, in the order of their ids.
+    pub gates: Vec<GateId>,
 }
 
 /// One line of a plan.
@@ -182,7 +235,7 @@ impl CatalogPlan {
     /// Whether there is nothing to do.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.changes.is_empty() && self.recovery.is_none()
+        self.changes.is_empty() && self.regate.is_empty() && self.recovery.is_none()
     }
 
     /// The share of the jobs there were that this plan removes, 0.0 to 1.0.
@@ -231,13 +284,23 @@ pub fn plan(
     let mut ids: HashMap<*const Definition, DefinitionId> = HashMap::new();
     let mut definitions: BTreeMap<DefinitionId, Arc<Definition>> = BTreeMap::new();
     let mut kept: HashSet<JobKey> = HashSet::new();
+    let members: HashMap<&TenantId, &Member> = desired.tenants.iter().map(|member| (&member.id, member)).collect();
+    let mut gates = Gates::default();
+    plan.put_tenants
+        .iter()
+        .for_each(|member| gates.add(Gate { id: GateId::of_tenant(&member.id), limits: member.limits }));
 
     for job in &desired.jobs {
+        let Some(member) = members.get(&job.tenant) else { continue }; // a desired job has its tenant
         let id = *ids.entry(Arc::as_ptr(&job.definition)).or_insert_with(|| job.definition.id());
         let before = by_name.get(&(&job.tenant, &job.name)).copied();
         if let Some(before) = before {
             kept.insert(before.key);
+            let now = Regate::of(member, job, before.key);
             if before.active && before.definition == id {
+                if (now.gated, &now.gates) != (before.gated, &before.gates) {
+                    plan.regate.push(now);
+                }
                 continue;
             }
         }
@@ -257,8 +320,12 @@ pub fn plan(
             tenant: job.tenant.clone(),
             job: Some(job.name.clone()),
         });
+        limit::possible_gates(member, &job.name, key, &job.definition).into_iter().for_each(|gate| gates.add(gate));
+        let Regate { gated, gates, .. } = Regate::of(member, job, key);
         plan.put_jobs.push(PutJob {
             key,
+            gated,
+            gates,
             tenant: job.tenant.clone(),
             name: job.name.clone(),
             version: before.map_or(1, |before| before.version + 1),
@@ -274,12 +341,38 @@ pub fn plan(
         plan.changes.push(Change { kind: ChangeKind::Remove, tenant: job.tenant.clone(), job: Some(job.name.clone()) });
     }
     plan.definitions = definitions.into_iter().collect();
+    (plan.put_gates, plan.clear_gates) = gates.done();
     plan.changes.sort_by(|a, b| (&a.tenant, &a.job).cmp(&(&b.tenant, &b.job)));
     Ok(plan)
 }
 
+impl Regate {
+    fn of(member: &Member, job: &DesiredJob, key: JobKey) -> Self {
+        let gated = job.definition.is_gated(member);
+        Self { key, gated, gates: limit::gates(member, &job.name, key, &job.definition) }
+    }
+}
+
+/// The gates of what a plan changes, each once.
+#[derive(Default)]
+struct Gates(BTreeMap<GateId, Limits>);
+
+impl Gates {
+    fn add(&mut self, gate: Gate) {
+        self.0.insert(gate.id, gate.limits);
+    }
+
+    fn done(self) -> (Vec<Gate>, Vec<GateId>) {
+        let (mut put, mut clear) = (Vec::new(), Vec::new());
+        for (id, limits) in self.0 {
+            if limits.is_none() { clear.push(id) } else { put.push(Gate { id, limits }) }
+        }
+        (put, clear)
+    }
+}
+
 fn plan_tenants(desired: &Desired, stored: &CatalogSnapshot, plan: &mut CatalogPlan) {
-    let before: HashMap<&TenantId, &Tenant> = stored.tenants.iter().map(|tenant| (&tenant.id, tenant)).collect();
+    let before: HashMap<&TenantId, &Member> = stored.tenants.iter().map(|tenant| (&tenant.id, tenant)).collect();
     let wanted: BTreeSet<&TenantId> = desired.tenants.iter().map(|tenant| &tenant.id).collect();
     for tenant in &desired.tenants {
         let kind = match before.get(&tenant.id) {

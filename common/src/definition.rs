@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::id::{JobKey, QueueName, TenantId};
+use crate::limit::Limits;
 use crate::retry::RetryPolicy;
 use crate::schedule::{Blackout, CronError, CronExpr, DstPolicy, Moment, Schedule, Window, Zone, ZoneError};
 
@@ -34,6 +35,56 @@ pub struct Tenant {
     /// Free labels.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
+    /// Its share of what executors can do, beside others that wait; 1 to [`Tenant::MAX_WEIGHT`].
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub weight: u32,
+    /// What all its runs together may use.
+    #[serde(default, skip_serializing_if = "Limits::is_none")]
+    pub limits: Limits,
+    /// Where its own data is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<TenantDatabase>,
+}
+
+fn one() -> u32 {
+    1
+}
+
+fn is_one(number: &u32) -> bool {
+    *number == 1
+}
+
+impl Tenant {
+    /// The largest weight.
+    pub const MAX_WEIGHT: u32 = 1_000;
+
+    /// A tenant of which nothing but its id is known.
+    #[must_use]
+    pub fn new(id: TenantId) -> Self {
+        Self {
+            id,
+            plan: None,
+            features: BTreeSet::new(),
+            timezone: None,
+            labels: BTreeMap::new(),
+            weight: 1,
+            limits: Limits::default(),
+            database: None,
+        }
+    }
+}
+
+/// Where a tenant's own data is: a database, and perhaps a schema in it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TenantDatabase {
+    /// A URL without a password, or where to find one: `env:NAME` or `file:PATH`, looked up by the executor.
+    pub url: String,
+    /// Where to find the password, if the URL needs one: `env:NAME` or `file:PATH`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password: Option<String>,
+    /// The schema that its statements see.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<String>,
 }
 
 /// The content hash of a [`Definition`].
@@ -99,6 +150,15 @@ pub struct Definition {
     /// After so many dead runs in a row it pauses itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pause_after: Option<u32>,
+    /// What the runs of this job of one tenant may use.
+    #[serde(default, skip_serializing_if = "Limits::is_none")]
+    pub limits: Limits,
+    /// What the runs of this job of all tenants together may use.
+    #[serde(default, skip_serializing_if = "Limits::is_none")]
+    pub total: Limits,
+    /// Features without which a due time is recorded as gated and does not run.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub requires: BTreeSet<String>,
 }
 
 fn default_buffer() -> u32 {
@@ -138,7 +198,16 @@ impl Definition {
             blackouts: Vec::new(),
             on_blackout: OnBlackout::default(),
             pause_after: None,
+            limits: Limits::default(),
+            total: Limits::default(),
+            requires: BTreeSet::new(),
         }
+    }
+
+    /// Whether a tenant lacks a feature that the job requires.
+    #[must_use]
+    pub fn is_gated(&self, tenant: &Tenant) -> bool {
+        !self.requires.is_subset(&tenant.features)
     }
 
     /// The part that decides when it runs.

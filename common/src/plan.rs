@@ -24,8 +24,8 @@ const MAX_PAST: u32 = 40_000_000;
 
 /// Decides what to do about a due job.
 ///
-/// Puts every due time up to `horizon` (now plus look-ahead) into the queue, except those in a pause or a blackout and
-/// those that the catch-up policy gives up: with `last` the ones that were followed by another before now (one that is
+/// Puts every due time up to `horizon` (now plus look-ahead) into the queue, except those in a pause or a blackout, those
+/// of a job that is gated, and those that the catch-up policy gives up: with `last` the ones that were followed by another before now (one that is
 /// a second late with the next one still ahead is merely late), otherwise the ones that are later than its limit.
 ///
 /// `timing` must be that of `job.version`. Every answer that has a `next` moves the job forward: it is later than
@@ -78,6 +78,10 @@ fn plan_delay(job: &DueJob, timing: &Timing) -> Launch {
         launch.next = Some(spread(due));
     } else if let Some(end) = stretch(timing, due, due) {
         launch.next = Some(spread(end));
+    } else if job.gated {
+        launch.skipped.push(Skipped { outcome: Outcome::Gated, first: due, last: due, count: 1 });
+        launch.accounted = due;
+        launch.next = due.checked_add(schedule.interval().unwrap_or_default()).ok();
     } else {
         launch.items.push(item(timing, due, due));
         launch.accounted = due;
@@ -185,6 +189,8 @@ impl<'a> Walk<'a> {
         };
         if self.job.pause.is_some_and(|pause| pause.covers(due)) {
             self.skip(Outcome::Paused, due);
+        } else if self.job.gated {
+            self.skip(Outcome::Gated, due);
         } else if missed {
             self.skip(Outcome::Misfired, due);
         } else {
@@ -201,6 +207,7 @@ impl<'a> Walk<'a> {
             let next = self.timing.schedule.next_after(due);
             let is_last = next.is_none_or(|next| next >= end);
             match self.timing.on_blackout {
+                OnBlackout::Defer if is_last && self.job.gated => self.skip(Outcome::Gated, due),
                 OnBlackout::Defer if is_last => self.queue(due, end),
                 _ => self.skip(Outcome::BlackedOut, due),
             }
@@ -278,6 +285,7 @@ mod tests {
             accounted: next_due - SignedDuration::from_millis(1),
             pause: None,
             runs_left: None,
+            gated: false,
         }
     }
 

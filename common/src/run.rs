@@ -107,6 +107,8 @@ words! {
         Expired = 8 "expired",
         /// Not started: the job's schedule was changed, or a later run took its place in line.
         Superseded = 9 "superseded",
+        /// Not started: its tenant lacked a feature that the job requires.
+        Gated = 10 "gated",
     }
 }
 

@@ -11,22 +11,15 @@ use proptest::prelude::*;
 
 fn tenant() -> Tenant {
     Tenant {
-        id: TenantId::new("acme").unwrap(),
         plan: Some("enterprise".to_owned()),
-        features: Default::default(),
         timezone: Some(Zone::parse("America/New_York").unwrap()),
         labels: [("region".to_owned(), "us".to_owned())].into(),
+        ..Tenant::new(TenantId::new("acme").unwrap())
     }
 }
 
 fn bare() -> Tenant {
-    Tenant {
-        id: TenantId::new("globex").unwrap(),
-        plan: None,
-        features: Default::default(),
-        timezone: None,
-        labels: Default::default(),
-    }
+    Tenant::new(TenantId::new("globex").unwrap())
 }
 
 fn run() -> RunScope {

@@ -42,6 +42,8 @@ pub(crate) struct State {
     pub(crate) cancel: Vec<CorrelationId>,
     pub(crate) reports: Vec<AttemptReport>,
     pub(crate) finished: Vec<ClaimId>,
+    pub(crate) charged: Vec<Charge>,
+    pub(crate) served: Vec<Served>,
     pub(crate) announced: Vec<ExecutorInfo>,
     pub(crate) retired: Vec<Uuid>,
     /// Every call, with when.
@@ -96,6 +98,9 @@ impl Fake {
             scheduled_for: jiff::Timestamp::now(),
             attempt: 1,
             released: 0,
+            lane: Lane { queue: Default::default(), priority: 0 },
+            tag: 0,
+            cost: Duration::ZERO,
         };
         let mut state = self.state();
         state.definitions.insert(id, definition.to_json());
@@ -136,13 +141,7 @@ impl Fake {
 }
 
 pub(crate) fn tenant() -> Tenant {
-    Tenant {
-        id: TenantId::new("acme").unwrap(),
-        plan: None,
-        features: Default::default(),
-        timezone: None,
-        labels: Default::default(),
-    }
+    Tenant::new(TenantId::new("acme").unwrap())
 }
 
 pub(crate) fn definition(handler: HandlerSpec, timeout: Duration, attempts: u32) -> Definition {
@@ -219,6 +218,17 @@ impl Queue for Fake {
             state.finished.push(*claim);
         }
         begun.map(|()| answers)
+    }
+
+    async fn charge(&self, charges: &[Charge], served: &[Served]) -> StoreResult<()> {
+        let mut state = self.begin("charge")?;
+        state.charged.extend(charges.iter().cloned());
+        state.served.extend(served.iter().cloned());
+        Ok(())
+    }
+
+    async fn queues(&self) -> StoreResult<Vec<QueueDepth>> {
+        not_an_executors_call!()
     }
 
     async fn announce(&self, info: &ExecutorInfo) -> StoreResult<()> {
@@ -306,7 +316,7 @@ impl Catalog for Fake {
     async fn snapshot(&self) -> StoreResult<CatalogSnapshot> {
         not_an_executors_call!()
     }
-    async fn apply(&self, _: &CatalogPlan) -> StoreResult<Applied> {
+    async fn apply(&self, _: &CatalogPlan, _: Option<&Term>) -> StoreResult<Applied> {
         not_an_executors_call!()
     }
     async fn tenants(&self, _: Option<&TenantId>, _: u32) -> StoreResult<Vec<Tenant>> {

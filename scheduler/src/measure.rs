@@ -13,7 +13,7 @@ use crate::term::End;
 const SERVICES: [&str; 4] = ["dispatcher", "rescuer", "sweeper", "pruner"];
 
 /// What becomes of due times before any executor has them, as in the label `outcome`.
-const OUTCOMES: [&str; 5] = ["queued", "misfired", "paused", "blacked_out", "expired"];
+const OUTCOMES: [&str; 6] = ["queued", "misfired", "paused", "blacked_out", "expired", "gated"];
 
 /// Says what the metrics mean, and begins them.
 pub(crate) fn begin() {
@@ -90,6 +90,7 @@ pub(crate) fn dispatched(fanned: &Fanned, took: Duration) {
     due_times("misfired", fanned.misfired);
     due_times("paused", fanned.paused);
     due_times("blacked_out", fanned.blacked_out);
+    due_times("gated", fanned.gated);
     histogram!("leasehold_dispatch_seconds").record(took);
 }
 

@@ -296,7 +296,8 @@ impl FakeSchedules {
     pub(crate) fn add(&self, key: i64, definition: DefinitionId, next_due: Timestamp) {
         let key = JobKey::from_i64(key);
         let accounted = next_due - Duration::from_millis(1);
-        let job = DueJob { key, version: 1, definition, next_due, accounted, pause: None, runs_left: None };
+        let job =
+            DueJob { key, version: 1, definition, next_due, accounted, pause: None, runs_left: None, gated: false };
         lock(&self.state).jobs.insert(key, job);
     }
 
@@ -369,6 +370,7 @@ impl Catalog {
         fanned.misfired += count(Outcome::Misfired);
         fanned.paused += count(Outcome::Paused);
         fanned.blacked_out += count(Outcome::BlackedOut);
+        fanned.gated += count(Outcome::Gated);
     }
 }
 

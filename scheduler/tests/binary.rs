@@ -194,7 +194,7 @@ jobs: [{name: tick, cron: "* * * * * *", command: {argv: ["true"]}}]
 "#;
     let desired = config::check("test.yaml", text, &|_| None).config.unwrap().desired();
     let snapshot = fixture.store.snapshot().await.unwrap();
-    fixture.store.apply(&catalog::plan(&desired, &snapshot, |_| None).unwrap()).await.unwrap();
+    fixture.store.apply(&catalog::plan(&desired, &snapshot, |_| None).unwrap(), None).await.unwrap();
 
     let paused = Replica::start(&fixture.url, &[("LEASEHOLD_TEST_PAUSE_BEFORE_DISPATCH", "1s")]);
     // It stands in the pause most of the time, not always: so again, until it was caught there.

@@ -57,7 +57,7 @@ impl Fixture {
         let checked = config::check("test.yaml", text, &|_| None);
         let desired = checked.config.unwrap().desired();
         let snapshot = self.store.snapshot().await.unwrap();
-        self.store.apply(&catalog::plan(&desired, &snapshot, |_| None).unwrap()).await.unwrap();
+        self.store.apply(&catalog::plan(&desired, &snapshot, |_| None).unwrap(), None).await.unwrap();
     }
 
     async fn start(&self, options: SchedulerOptions) -> Replica {

@@ -38,3 +38,8 @@ pub(crate) fn at(us: i64) -> Timestamp {
 pub(crate) fn span(now: i64, then: i64) -> Duration {
     Duration::from_micros(u64::try_from(then.saturating_sub(now)).unwrap_or(0))
 }
+
+/// A stored span of time.
+pub(crate) fn span_of(us: i64) -> Duration {
+    span(0, us)
+}

@@ -20,6 +20,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use leasehold_common::id::QueueName;
 use leasehold_common::lease::LeaseKind;
+use leasehold_common::limit::GateId;
 use leasehold_common::run::Outcome;
 use leasehold_common::store::{DueBatch, DueJob, ErrorKind, LATE, Lease, Pause, SharedStore, StoreError, StoreResult};
 
@@ -68,6 +69,7 @@ fn dismissal_reason(outcome: Outcome) -> &'static str {
         }
         Outcome::Dead => "no attempt was left",
         Outcome::Paused => "the job was paused",
+        Outcome::Gated => "the tenant lacked a feature that the job requires",
         Outcome::Expired => "its time to live was over before an executor was free for it",
         Outcome::Superseded => "the job's schedule was changed before this run started",
         _ => "the job was removed before this run started",
@@ -82,9 +84,16 @@ fn skip_reason(outcome: Outcome) -> &'static str {
         }
         Outcome::Paused => "the job was paused",
         Outcome::BlackedOut => "it fell into a blackout",
+        Outcome::Gated => "the tenant lacked a feature that the job requires",
         Outcome::Superseded => "the job's schedule was changed before a leader fanned this one out",
         _ => "the job was removed before a leader fanned this one out",
     }
+}
+
+/// Gates of a job as both stores keep or read them: a JSON list, nothing for none.
+fn gates_json(gates: &[GateId]) -> Option<String> {
+    let ids: Vec<i64> = gates.iter().map(|gate| gate.as_i64()).collect();
+    (!ids.is_empty()).then(|| json::batch(&ids))
 }
 
 /// The jobs that are due within a time, of those that were looked at: one more than `limit`, so that it is known how far

@@ -4,10 +4,11 @@
 macro_rules! readers {
     ($row:ty) => {
         use jiff::Timestamp;
-        use leasehold_common::catalog::StoredJob;
+        use leasehold_common::catalog::{Member, StoredJob};
         use leasehold_common::definition::{DefinitionId, Tenant};
         use leasehold_common::id::{CorrelationId, JobKey, JobName, TenantId};
         use leasehold_common::lease::{Leader, LeaseKind};
+        use leasehold_common::limit::GateId;
         use leasehold_common::run::{Cause, Outcome, Report, RunState, RunView};
         use leasehold_common::store::{
             DueJob, ErrorKind, ExecutorView, JobHistory, JobVersion, JobView, Pause, PauseView, SlowJob, StoreError,
@@ -180,7 +181,7 @@ macro_rules! readers {
             })
         }
 
-        /// key, version, definition, next due, accounted, paused at, paused until, runs left.
+        /// key, version, definition, next due, accounted, paused at, paused until, runs left, gated.
         pub(crate) fn due_job(row: &$row) -> StoreResult<DueJob> {
             Ok(DueJob {
                 key: key(row, 0)?,
@@ -190,6 +191,7 @@ macro_rules! readers {
                 accounted: at(row, 4)?,
                 pause: pause(row, 5)?,
                 runs_left: count_opt(row, 7)?,
+                gated: get(row, 8)?,
             })
         }
 
@@ -245,7 +247,20 @@ macro_rules! readers {
             Ok((job_version(row)?, get(row, 4)?))
         }
 
-        /// key, tenant, job, version, definition, active.
+        /// attributes, source, row.
+        pub(crate) fn member(row: &$row) -> StoreResult<Member> {
+            Ok(Member { tenant: tenant(row, 0)?, source: get(row, 1)?, row: get(row, 2)? })
+        }
+
+        /// Gates as a JSON list of their ids, or null for none.
+        fn gates(row: &$row, index: usize) -> StoreResult<Vec<GateId>> {
+            let Some(text) = get::<Option<&str>>(row, index)? else { return Ok(Vec::new()) };
+            let ids: Vec<i64> =
+                serde_json::from_str(text).map_err(|error| StoreError::new(ErrorKind::Corrupt, READ, error))?;
+            Ok(ids.into_iter().map(GateId::from_i64).collect())
+        }
+
+        /// key, tenant, job, version, definition, active, gated, gates.
         pub(crate) fn stored_job(row: &$row) -> StoreResult<StoredJob> {
             Ok(StoredJob {
                 key: key(row, 0)?,
@@ -254,6 +269,8 @@ macro_rules! readers {
                 version: get(row, 3)?,
                 definition: definition_id(row, 4)?,
                 active: get(row, 5)?,
+                gated: get(row, 6)?,
+                gates: gates(row, 7)?,
             })
         }
 

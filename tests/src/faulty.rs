@@ -15,9 +15,10 @@ use leasehold_common::id::{CorrelationId, JobKey, JobName, TenantId};
 use leasehold_common::lease::{Acquired, Candidate, LeaseKind, Renewal, Term};
 use leasehold_common::run::{Report, RunStory, RunView};
 use leasehold_common::store::{
-    Activated, Applied, AttemptReport, Cancelled, Catalog, ClaimId, ClaimRequest, Claimed, Dispatched, DueBatch,
-    DueSet, ErrorKind, ExecutorInfo, Extended, Hints, JobHistory, JobVersion, JobView, Launch, Lease, Pruned, Queue,
-    Rescued, RunFilter, Runs, Schedules, Settled, SharedStore, Status, Store, StoreError, StoreResult, Swept,
+    Activated, Applied, AttemptReport, Cancelled, Catalog, Charge, ClaimId, ClaimRequest, Claimed, Dispatched,
+    DueBatch, DueSet, ErrorKind, ExecutorInfo, Extended, Hints, JobHistory, JobVersion, JobView, Launch, Lease, Pruned,
+    Queue, QueueDepth, Rescued, RunFilter, Runs, Schedules, Served, Settled, SharedStore, Status, Store, StoreError,
+    StoreResult, Swept,
 };
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -117,6 +118,8 @@ delegate!(Queue:
     claim(request: &ClaimRequest) -> Claimed;
     extend(executor: Uuid, claims: &[ClaimId], ttl: Duration) -> Extended;
     settle(executor: Uuid, reports: &[AttemptReport], finished: &[ClaimId]) -> Vec<Settled>;
+    charge(charges: &[Charge], served: &[Served]) -> ();
+    queues() -> Vec<QueueDepth>;
     announce(info: &ExecutorInfo) -> ();
     retire(executor: Uuid) -> ();
     tenants_by_id(ids: &[TenantId]) -> Vec<(Tenant, i64)>;
@@ -135,7 +138,7 @@ delegate!(Runs:
 
 delegate!(Catalog:
     snapshot() -> CatalogSnapshot;
-    apply(plan: &CatalogPlan) -> Applied;
+    apply(plan: &CatalogPlan, term: Option<&Term>) -> Applied;
     tenants(after: Option<&TenantId>, limit: u32) -> Vec<Tenant>;
     jobs(tenant: Option<&TenantId>, job: Option<&JobName>, limit: u32) -> Vec<JobView>;
     pause(jobs: &[JobKey], reason: &str, until: Option<Timestamp>) -> u64;

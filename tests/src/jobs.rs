@@ -1,6 +1,6 @@
 //! Jobs and catalogs in a line: `hourly("acme/a").attempts(2)`.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use leasehold_common::catalog::{Desired, DesiredJob, Recovery};
 use leasehold_common::definition::{
     CatchUp, Definition, Expiry, HandlerSpec, OnBlackout, Overlap, ScheduleSpec, Tenant,
 };
-use leasehold_common::id::{JobName, QueueName, TenantId};
+use leasehold_common::id::{JobName, TenantId};
 use leasehold_common::retry::{Backoff, RetryPolicy};
 use leasehold_common::schedule::{DstPolicy, Zone};
 
@@ -39,20 +39,9 @@ pub fn job(at: &str, schedule: ScheduleSpec) -> Job {
     Job {
         path: path(at),
         definition: Definition {
-            schedule,
-            handler: HandlerSpec::Named { name: "noop".to_owned() },
-            payload: None,
             timeout: MINUTE,
             retry: RetryPolicy { attempts: 3, backoff: Backoff::default() },
-            overlap: Overlap::Skip,
-            queue: QueueName::default(),
-            priority: 0,
-            buffer: Definition::DEFAULT_BUFFER,
-            catch_up: CatchUp::default(),
-            expires: None,
-            blackouts: Vec::new(),
-            on_blackout: OnBlackout::default(),
-            pause_after: None,
+            ..Definition::new(schedule, HandlerSpec::Named { name: "noop".to_owned() })
         },
     }
 }
@@ -184,7 +173,7 @@ impl Job {
 /// A tenant without attributes.
 #[must_use]
 pub fn tenant(id: &str) -> Tenant {
-    Tenant { id: id.parse().unwrap(), plan: None, features: BTreeSet::new(), timezone: None, labels: BTreeMap::new() }
+    Tenant::new(id.parse().unwrap())
 }
 
 /// The jobs and their tenants as a whole catalog.
@@ -193,7 +182,7 @@ pub fn desired(jobs: &[Job]) -> Desired {
     let mut definitions: HashMap<String, Arc<Definition>> = HashMap::new();
     let tenants: BTreeSet<&TenantId> = jobs.iter().map(|job| &job.path.0).collect();
     Desired {
-        tenants: tenants.into_iter().map(|id| tenant(id.as_str())).collect(),
+        tenants: tenants.into_iter().map(|id| tenant(id.as_str()).into()).collect(),
         jobs: jobs
             .iter()
             .map(|job| DesiredJob {

@@ -151,7 +151,7 @@ impl Fixture {
     /// Makes this the whole catalog.
     pub async fn apply_desired(&self, desired: &Desired) -> CatalogPlan {
         let plan = self.plan_desired(desired).await;
-        assert_eq!(self.store.apply(&plan).await.unwrap(), Applied::Done { revision: plan.revision + 1 });
+        assert_eq!(self.store.apply(&plan, None).await.unwrap(), Applied::Done { revision: plan.revision + 1 });
         plan
     }
 

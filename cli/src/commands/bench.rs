@@ -4,16 +4,14 @@
 //! and then how fast executors claim, run and settle. The handlers do nothing, so what is measured is Leasehold and
 //! the store. It wants an empty store, fills it, and leaves it filled.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use jiff::{Timestamp, ToSpan as _, tz::TimeZone};
 use leasehold_common::catalog::{Desired, DesiredJob, plan};
-use leasehold_common::definition::{CatchUp, Definition, HandlerSpec, OnBlackout, Overlap, ScheduleSpec, Tenant};
-use leasehold_common::id::{JobName, QueueName, TenantId};
-use leasehold_common::retry::RetryPolicy;
+use leasehold_common::definition::{Definition, HandlerSpec, ScheduleSpec, Tenant};
+use leasehold_common::id::{JobName, TenantId};
 use leasehold_common::schedule::{DstPolicy, Zone};
 use leasehold_common::store::{Applied, SharedStore};
 use leasehold_executor::{Executor, ExecutorOptions, HandlerError, RunContext};
@@ -93,27 +91,23 @@ async fn register(store: &SharedStore, args: &BenchArgs, due: Timestamp, now: Ti
     let mut desired = Desired::default();
     for number in 0..args.tenants.min(args.jobs) {
         let id = name(TenantId::new(format!("tenant-{number}")))?;
-        desired.tenants.push(Tenant {
-            id,
-            plan: None,
-            features: BTreeSet::default(),
-            timezone: None,
-            labels: Default::default(),
-        });
+        desired.tenants.push(Tenant::new(id).into());
     }
     for number in 0..args.jobs {
         let tenant = &desired.tenants[(number % args.tenants) as usize];
         desired.jobs.push(DesiredJob {
-            tenant: tenant.id.clone(),
+            tenant: tenant.tenant.id.clone(),
             name: name(JobName::new(format!("job-{}", number / args.tenants)))?,
             definition: Arc::clone(&definition),
         });
     }
     let snapshot = store.snapshot().await?;
     let plan = plan(&desired, &snapshot, |_| None).map_err(|error| Failure::Refused(error.to_string()))?;
-    match store.apply(&plan).await? {
+    match store.apply(&plan, None).await? {
         Applied::Done { .. } => Ok(()),
-        Applied::Conflict => Err(Failure::Refused("somebody else changed the catalog meanwhile".to_owned())),
+        Applied::Conflict | Applied::StaleTerm => {
+            Err(Failure::Refused("somebody else changed the catalog meanwhile".to_owned()))
+        }
     }
 }
 
@@ -124,26 +118,12 @@ fn name<T>(name: Result<T, leasehold_common::id::NameError>) -> Result<T, Failur
 /// A job that does nothing, once, at `due`.
 fn definition(due: Timestamp) -> Definition {
     let at = due.to_zoned(TimeZone::UTC);
-    Definition {
-        schedule: ScheduleSpec::Cron {
-            expr: format!("{} {} {} {} {} * {}", at.second(), at.minute(), at.hour(), at.day(), at.month(), at.year()),
-            zone: Zone::UTC,
-            dst: DstPolicy::Once,
-        },
-        handler: HandlerSpec::Named { name: "noop".to_owned() },
-        payload: None,
-        timeout: Definition::DEFAULT_TIMEOUT,
-        retry: RetryPolicy::default(),
-        overlap: Overlap::Skip,
-        queue: QueueName::default(),
-        priority: 0,
-        buffer: Definition::DEFAULT_BUFFER,
-        catch_up: CatchUp::Last,
-        expires: None,
-        blackouts: Vec::new(),
-        on_blackout: OnBlackout::Skip,
-        pause_after: None,
-    }
+    let schedule = ScheduleSpec::Cron {
+        expr: format!("{} {} {} {} {} * {}", at.second(), at.minute(), at.hour(), at.day(), at.month(), at.year()),
+        zone: Zone::UTC,
+        dst: DstPolicy::Once,
+    };
+    Definition::new(schedule, HandlerSpec::Named { name: "noop".to_owned() })
 }
 
 /// Starts a scheduler and waits until everything is fanned out.

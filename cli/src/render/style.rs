@@ -38,7 +38,9 @@ impl Tone {
             Outcome::Failed => Self::Warn,
             Outcome::Dead => Self::Bad,
             Outcome::Overlapped | Outcome::Misfired | Outcome::Expired => Self::Warn,
-            Outcome::Cancelled | Outcome::Paused | Outcome::BlackedOut | Outcome::Superseded => Self::Dim,
+            Outcome::Cancelled | Outcome::Paused | Outcome::BlackedOut | Outcome::Superseded | Outcome::Gated => {
+                Self::Dim
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! The `jobs` of a config.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use super::tenants::Roster;
 use super::timing::{self, Timing};
 use crate::definition::{Definition, HandlerSpec, OnBlackout, ScheduleSpec, Tenant};
 use crate::id::{JobName, QueueName};
+use crate::limit::Limits;
 use crate::retry::{Backoff, RetryPolicy};
 use crate::schedule::{Blackout, Zone};
 
@@ -90,6 +91,9 @@ impl Body {
             blackouts: times.blackouts,
             on_blackout: policies.on_blackout,
             pause_after: policies.pause_after,
+            limits: Limits::default(),
+            total: Limits::default(),
+            requires: BTreeSet::new(),
         }
     }
 }

@@ -38,6 +38,7 @@ mod source;
 mod syntax;
 mod templates;
 mod tenants;
+mod text;
 mod timing;
 mod url;
 mod yaml;
@@ -53,6 +54,7 @@ use self::node::{Entry, Node, Value};
 pub use self::report::MAX_SHOWN;
 use self::report::Report;
 use self::source::Source;
+pub use self::text::ConfigText;
 use crate::catalog::{Desired, DesiredJob, Recovery};
 use crate::definition::{Definition, Tenant};
 use crate::id::{JobName, NameError, check_name};
@@ -265,6 +267,7 @@ impl Config {
                 definition: Arc::clone(&job.definitions[definition]),
             }));
         }
-        Desired { tenants: self.tenants.clone(), jobs, recovery: self.recovery }
+        let tenants = self.tenants.iter().cloned().map(Into::into).collect();
+        Desired { tenants, jobs, recovery: self.recovery }
     }
 }

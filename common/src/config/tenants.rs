@@ -62,7 +62,7 @@ fn tenant(report: &mut Report<'_>, node: &Node<'_>, seen: &mut Seen) -> Option<T
     if report.errors() > errors {
         return None;
     }
-    Some(Tenant { id: id?, plan, features, timezone, labels })
+    Some(Tenant { plan, features, timezone, labels, ..Tenant::new(id?) })
 }
 
 fn plan_name(text: &str) -> Result<String, NameError> {

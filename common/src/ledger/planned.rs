@@ -37,6 +37,7 @@ impl Leader {
             accounted: now,
             pause: None,
             runs_left: spec.schedule.max_runs(),
+            gated: false,
         };
         Self { timing, job, is_due: true, queued: Vec::new(), history: history(json, now, now) }
     }

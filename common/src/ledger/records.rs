@@ -48,7 +48,7 @@ impl Found<'_> {
         };
         match outcome {
             Outcome::BlackedOut => (true, true),
-            Outcome::Paused => (true, in_row),
+            Outcome::Paused | Outcome::Gated => (true, in_row),
             Outcome::Misfired | Outcome::Superseded => (true, false),
             _ => (false, true),
         }

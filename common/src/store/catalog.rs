@@ -8,6 +8,7 @@ use super::StoreResult;
 use crate::catalog::{CatalogPlan, CatalogSnapshot};
 use crate::definition::{DefinitionId, Tenant};
 use crate::id::{JobKey, JobName, TenantId};
+use crate::lease::Term;
 
 /// A job that is paused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -69,7 +70,8 @@ pub trait Catalog: Send + Sync {
 
     /// Writes a plan in one transaction, if the catalog still has the revision it was made from. Purges what was
     /// fanned out from schedules that change or go (invariant I13).
-    async fn apply(&self, plan: &CatalogPlan) -> StoreResult<Applied>;
+    /// With a term, only if it still stands (invariant I3): what a leader writes by itself.
+    async fn apply(&self, plan: &CatalogPlan, term: Option<&Term>) -> StoreResult<Applied>;
 
     /// Tenants in order of their ids, after `after`.
     async fn tenants(&self, after: Option<&TenantId>, limit: u32) -> StoreResult<Vec<Tenant>>;
@@ -98,4 +100,6 @@ pub enum Applied {
     },
     /// Somebody else changed the catalog in between: plan again.
     Conflict,
+    /// The term has ended: nothing was written.
+    StaleTerm,
 }

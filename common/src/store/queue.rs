@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use serde::Serialize;
 use uuid::Uuid;
 
 use super::StoreResult;
@@ -83,6 +84,60 @@ pub struct ClaimedRun {
     pub attempt: u32,
     /// Earlier attempts that were given back by a draining executor: they do not count towards the limit.
     pub released: u32,
+    /// The lane in which it waited.
+    pub lane: Lane,
+    /// Its place in that lane, in virtual time (see [`Queue::charge`]).
+    pub tag: i64,
+    /// The run time that its place was dealt with.
+    pub cost: Duration,
+}
+
+/// A line in which items wait: what is claimed first is decided within it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Lane {
+    /// The queue.
+    pub queue: QueueName,
+    /// The priority; smaller ones go first.
+    pub priority: i16,
+}
+
+/// What runs of a tenant in a lane took, beside what they were thought to take when they got their places.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Charge {
+    /// The lane.
+    pub lane: Lane,
+    /// The tenant.
+    pub tenant: TenantId,
+    /// How many runs have ended.
+    pub runs: u32,
+    /// What they took together.
+    pub spent: Duration,
+    /// What they were thought to take together: the sum of [`ClaimedRun::cost`].
+    pub estimated: Duration,
+}
+
+/// How far a lane was served: the largest [`ClaimedRun::tag`] that was claimed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Served {
+    /// The lane.
+    pub lane: Lane,
+    /// The largest tag.
+    pub tag: i64,
+}
+
+/// How a queue stands, for autoscalers and people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct QueueDepth {
+    /// Its name.
+    pub queue: QueueName,
+    /// Items that are due and may be claimed.
+    pub depth: u64,
+    /// How long the oldest of them has been due; null if none waits.
+    pub oldest_age_ms: Option<i64>,
+    /// Items that are due and wait for room under a limit.
+    pub limited: u64,
+    /// Runs that are claimed.
+    pub running: u64,
 }
 
 /// How an attempt ended, by the word of its executor.
@@ -157,7 +212,8 @@ pub trait Queue: Send + Sync {
 
     /// Claims ready items under one new token. Items that must not run end here: a scheduled one of an older
     /// schedule as `superseded`, one of a paused job as `paused`, one whose time is over as `expired` or `misfired`,
-    /// one with a later due time waiting as `misfired`. One whose job is running (invariant I8) ends as `overlapped`
+    /// one with a later due time waiting as `misfired`, one whose tenant lacks a feature as `gated`. One that a limit
+    /// has no room for waits outside the line until there is room (see [`crate::limit`]). One whose job is running (invariant I8) ends as `overlapped`
     /// or waits for it, as the job's overlap policy says.
     async fn claim(&self, request: &ClaimRequest) -> StoreResult<Claimed>;
 
@@ -172,6 +228,17 @@ pub trait Queue: Send + Sync {
         reports: &[AttemptReport],
         finished: &[ClaimId],
     ) -> StoreResult<Vec<Settled>>;
+
+    /// Charges tenants for what their runs really took, so that the places of their next ones are fair, and moves the
+    /// virtual time of lanes on. A charge that is lost costs a moment of fairness and nothing else.
+    ///
+    /// An item gets its place when it becomes ready: the later of where its tenant's last place ended and the virtual
+    /// time of its lane, and it ends a mean run time of its tenant, divided by the tenant's weight, after that. Lanes
+    /// are served in the order of places.
+    async fn charge(&self, charges: &[Charge], served: &[Served]) -> StoreResult<()>;
+
+    /// How the queues stand that have any item or run.
+    async fn queues(&self) -> StoreResult<Vec<QueueDepth>>;
 
     /// Says that the executor is alive and what it is doing, for people; nothing depends on it.
     async fn announce(&self, info: &ExecutorInfo) -> StoreResult<()>;

@@ -28,6 +28,8 @@ pub struct DueJob {
     pub pause: Option<Pause>,
     /// How many runs it has left, if that is limited.
     pub runs_left: Option<u32>,
+    /// Whether its tenant lacks a feature that it requires.
+    pub gated: bool,
 }
 
 /// A stretch of time in which a job does not run.
@@ -145,6 +147,8 @@ pub struct Fanned {
     pub paused: u64,
     /// Due times recorded as blacked out.
     pub blacked_out: u64,
+    /// Due times recorded as gated.
+    pub gated: u64,
 }
 
 /// Due times and their fan-out, for the leader.

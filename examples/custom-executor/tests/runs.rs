@@ -29,7 +29,7 @@ async fn store(url: &str) -> SharedStore {
     assert!(checked.diagnostics.is_empty(), "{}", checked.diagnostics[0]);
     let stored = store.snapshot().await.unwrap();
     let plan = catalog::plan(&checked.config.unwrap().desired(), &stored, |_| None).unwrap();
-    assert!(matches!(store.apply(&plan).await.unwrap(), Applied::Done { .. }));
+    assert!(matches!(store.apply(&plan, None).await.unwrap(), Applied::Done { .. }));
     store
 }
 

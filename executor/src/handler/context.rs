@@ -129,11 +129,10 @@ pub(crate) mod tests {
     /// A first attempt of `acme`'s `sync-orders`.
     pub(crate) fn context() -> RunContext {
         let tenant = Tenant {
-            id: TenantId::new("acme").unwrap(),
             plan: Some("enterprise".to_owned()),
             features: ["billing".to_owned()].into(),
-            timezone: None,
             labels: [("region".to_owned(), "us/east 1".to_owned())].into(),
+            ..Tenant::new(TenantId::new("acme").unwrap())
         };
         let run = RunScope {
             correlation_id: "019aa3e1-c07b-8000-8bd5-c3a6a4f5a1b2".parse().unwrap(),

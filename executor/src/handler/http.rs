@@ -126,7 +126,7 @@ struct TenantBody<'a> {
 
 impl<'a> Body<'a> {
     fn of(context: &'a RunContext) -> Self {
-        let Tenant { id, plan, features, timezone, labels } = context.tenant();
+        let Tenant { id, plan, features, timezone, labels, .. } = context.tenant();
         Self {
             correlation_id: context.correlation_id().to_string(),
             tenant: TenantBody { id, plan, features, timezone, labels },

@@ -61,13 +61,7 @@ impl Fixture {
 
     /// Adds jobs that are due once, after `first` or very soon.
     pub async fn apply(&self, jobs: impl IntoIterator<Item = (JobName, Definition)>, first: Duration) {
-        let tenant = Tenant {
-            id: acme(),
-            plan: Some("enterprise".to_owned()),
-            features: Default::default(),
-            timezone: None,
-            labels: Default::default(),
-        };
+        let tenant = Tenant { plan: Some("enterprise".to_owned()), ..Tenant::new(acme()) };
         let stored = self.store.snapshot().await.unwrap();
         // A moment is a whole second.
         let due = (stored.now + first.max(SOON)).as_second() + 1;
@@ -76,9 +70,9 @@ impl Fixture {
             let schedule = ScheduleSpec::At { at: at.clone(), dst: DstPolicy::Once };
             DesiredJob { tenant: acme(), name, definition: Arc::new(Definition { schedule, ..definition }) }
         });
-        let desired = Desired { tenants: vec![tenant], jobs: jobs.collect(), recovery: Recovery::default() };
+        let desired = Desired { tenants: vec![tenant.into()], jobs: jobs.collect(), recovery: Recovery::default() };
         let plan = catalog::plan(&desired, &stored, |_| None).unwrap();
-        assert!(matches!(self.store.apply(&plan).await.unwrap(), Applied::Done { .. }));
+        assert!(matches!(self.store.apply(&plan, None).await.unwrap(), Applied::Done { .. }));
     }
 
     pub async fn lead(&self) -> Term {

@@ -206,6 +206,7 @@ impl Dispatcher {
                 misfired = fanned.misfired,
                 paused = fanned.paused,
                 blacked_out = fanned.blacked_out,
+                gated = fanned.gated,
                 duration_ms = started.elapsed().as_millis(),
                 "dispatched"
             );
@@ -276,6 +277,7 @@ fn add(sum: &mut Fanned, part: Fanned) {
     sum.misfired += part.misfired;
     sum.paused += part.paused;
     sum.blacked_out += part.blacked_out;
+    sum.gated += part.gated;
 }
 
 /// Whether a launch takes its job on. The planner promises it; one that did not would be planned again without end.

@@ -322,6 +322,7 @@ fn a_launch_that_leaves_its_job_where_it_was_is_told() {
         accounted: seconds(5),
         pause: None,
         runs_left: None,
+        gated: false,
     };
     let launch = |accounted, next| Launch {
         key: job.key,

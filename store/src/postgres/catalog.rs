@@ -7,6 +7,8 @@ use jiff::Timestamp;
 use leasehold_common::catalog::{CatalogPlan, CatalogSnapshot, PutJob, Recovery};
 use leasehold_common::definition::Tenant;
 use leasehold_common::id::{JobKey, JobName, TenantId};
+use leasehold_common::lease::Term;
+use leasehold_common::limit::Gate;
 use leasehold_common::run::Outcome;
 use leasehold_common::store::{Applied, Catalog, JobVersion, JobView, StoreResult};
 use sqlx::{Postgres, Transaction};
@@ -49,14 +51,14 @@ impl Catalog for PgStore {
         Ok(CatalogSnapshot {
             revision: rows::get(&row, 0)?,
             now: at(rows::get(&row, 1)?),
-            tenants: tenants.iter().map(|row| rows::tenant(row, 0)).collect::<StoreResult<_>>()?,
+            tenants: tenants.iter().map(rows::member).collect::<StoreResult<_>>()?,
             jobs: jobs.iter().map(rows::stored_job).collect::<StoreResult<_>>()?,
             recovery: Recovery { total: rows::count(&row, 2)?, per_tenant: rows::count(&row, 3)? },
         })
     }
 
-    async fn apply(&self, plan: &CatalogPlan) -> StoreResult<Applied> {
-        self.repeated(|| self.apply_once(plan)).await
+    async fn apply(&self, plan: &CatalogPlan, term: Option<&Term>) -> StoreResult<Applied> {
+        self.repeated(|| self.apply_once(plan, term)).await
     }
 
     async fn tenants(&self, after: Option<&TenantId>, limit: u32) -> StoreResult<Vec<Tenant>> {
@@ -142,11 +144,22 @@ impl PgStore {
         sqlx::query_scalar(sql!("catalog/tokens")).bind(keys).fetch_all(&mut **write).await.map_err(&failed)
     }
 
-    async fn apply_once(&self, plan: &CatalogPlan) -> StoreResult<Applied> {
+    async fn apply_once(&self, plan: &CatalogPlan, term: Option<&Term>) -> StoreResult<Applied> {
         let failed = self.failed(APPLY);
         let changed = changed_jobs(plan);
         let past = self.past(plan, &changed).await?;
         let mut write = self.work.begin().await.map_err(&failed)?;
+        if let Some(term) = term {
+            let stands = sqlx::query(sql!("lease/fence"))
+                .bind(term.holder)
+                .bind(term.epoch)
+                .fetch_optional(&mut *write)
+                .await
+                .map_err(&failed)?;
+            if stands.is_none() {
+                return Ok(Applied::StaleTerm);
+            }
+        }
         let bumped = sqlx::query(sql!("catalog/bump"))
             .bind(plan.revision)
             .execute(&mut *write)
@@ -159,6 +172,7 @@ impl PgStore {
         let revision = plan.revision + 1;
         self.put_tenants(&mut write, plan, revision).await?;
         self.put_definitions(&mut write, plan).await?;
+        self.put_gates(&mut write, plan).await?;
 
         if let Some(recovery) = plan.recovery {
             sqlx::query(sql!("catalog/set_recovery"))
@@ -259,11 +273,17 @@ impl PgStore {
         for chunk in plan.put_tenants.chunks(CHUNK) {
             let ids: Vec<_> = chunk.iter().map(|tenant| tenant.id.as_str()).collect();
             let attributes: Vec<_> =
-                chunk.iter().map(|tenant| serde_json::to_string(tenant).unwrap_or_default()).collect();
+                chunk.iter().map(|member| serde_json::to_string(&member.tenant).unwrap_or_default()).collect();
+            let weights: Vec<_> = chunk.iter().map(|member| int(member.weight)).collect();
+            let sources: Vec<_> = chunk.iter().map(|member| member.source.as_str()).collect();
+            let roster_rows: Vec<_> = chunk.iter().map(|member| member.row.as_deref()).collect();
             sqlx::query(sql!("catalog/put_tenants"))
                 .bind(ids)
                 .bind(attributes)
                 .bind(revision)
+                .bind(weights)
+                .bind(sources)
+                .bind(roster_rows)
                 .execute(&mut **write)
                 .await
                 .map_err(self.failed(APPLY))?;
@@ -275,6 +295,35 @@ impl PgStore {
             .execute(&mut **write)
             .await
             .map_err(self.failed(APPLY))?;
+        Ok(())
+    }
+
+    /// What gates allow, and which of them jobs pass that stay as they are otherwise. Gates are locked before jobs, as
+    /// everywhere.
+    async fn put_gates(&self, write: &mut Transaction<'static, Postgres>, plan: &CatalogPlan) -> StoreResult<()> {
+        let failed = self.failed(APPLY);
+        for chunk in plan.put_gates.chunks(CHUNK) {
+            let rate = |gate: &Gate| gate.limits.rate;
+            sqlx::query(sql!("catalog/put_gates"))
+                .bind(chunk.iter().map(|gate| gate.id.as_i64()).collect::<Vec<_>>())
+                .bind(chunk.iter().map(|gate| gate.limits.concurrency.map(int)).collect::<Vec<_>>())
+                .bind(chunk.iter().map(|gate| rate(gate).map(|rate| int(rate.count()))).collect::<Vec<_>>())
+                .bind(chunk.iter().map(|gate| rate(gate).map(|rate| us(rate.per()))).collect::<Vec<_>>())
+                .execute(&mut **write)
+                .await
+                .map_err(&failed)?;
+        }
+        let cleared: Vec<_> = plan.clear_gates.iter().map(|gate| gate.as_i64()).collect();
+        sqlx::query(sql!("catalog/clear_gates")).bind(cleared).execute(&mut **write).await.map_err(&failed)?;
+        for chunk in plan.regate.chunks(CHUNK) {
+            sqlx::query(sql!("catalog/regate_jobs"))
+                .bind(chunk.iter().map(|job| job.key.as_i64()).collect::<Vec<_>>())
+                .bind(chunk.iter().map(|job| job.gated).collect::<Vec<_>>())
+                .bind(chunk.iter().map(|job| crate::gates_json(&job.gates)).collect::<Vec<_>>())
+                .execute(&mut **write)
+                .await
+                .map_err(&failed)?;
+        }
         Ok(())
     }
 
@@ -328,6 +377,8 @@ impl PgStore {
                 .bind(&new.max_runs)
                 .bind(now)
                 .bind(held)
+                .bind(&new.gated)
+                .bind(&new.gates)
                 .execute(&mut **write)
                 .await
                 .map_err(&failed)?;
@@ -342,6 +393,8 @@ impl PgStore {
                 .bind(&kept.max_attempts)
                 .bind(&kept.buffers)
                 .bind(&kept.pause_after)
+                .bind(&kept.gated)
+                .bind(&kept.gates)
                 .execute(&mut **write)
                 .await
                 .map_err(&failed)?;
@@ -382,6 +435,8 @@ struct Jobs<'a> {
     buffers: Vec<i32>,
     pause_after: Vec<Option<i32>>,
     max_runs: Vec<Option<i32>>,
+    gated: Vec<bool>,
+    gates: Vec<Option<String>>,
 }
 
 impl<'a> Jobs<'a> {
@@ -402,6 +457,8 @@ impl<'a> Jobs<'a> {
             buffers: jobs.iter().map(|job| int(job.definition.buffer)).collect(),
             pause_after: jobs.iter().map(|job| job.definition.pause_after.map(int)).collect(),
             max_runs: jobs.iter().map(|job| job.definition.schedule.max_runs().map(int)).collect(),
+            gated: jobs.iter().map(|job| job.gated).collect(),
+            gates: jobs.iter().map(|job| crate::gates_json(&job.gates)).collect(),
         }
     }
 }

@@ -8,14 +8,14 @@ use leasehold_common::definition::Tenant;
 use leasehold_common::id::{CorrelationId, JobName, TenantId};
 use leasehold_common::run::Outcome;
 use leasehold_common::store::{
-    Activated, AttemptReport, ClaimId, ClaimRequest, Claimed, ClaimedRun, ErrorKind, ExecutorInfo, Extended, Queue,
-    Settled, StoreError, StoreResult, Verdict,
+    Activated, AttemptReport, Charge, ClaimId, ClaimRequest, Claimed, ClaimedRun, ErrorKind, ExecutorInfo, Extended,
+    Lane, Queue, QueueDepth, Served, Settled, StoreError, StoreResult, Verdict,
 };
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use super::{PgStore, int, rows};
-use crate::clock::us;
+use crate::clock::{span_of, us};
 
 /// How often, and after which pause, a claim whose answer was lost is looked up: long enough for a restart of the
 /// server, and well within any claim TTL.
@@ -122,6 +122,14 @@ impl Queue for PgStore {
                 false => Settled::Stale,
             })
             .collect())
+    }
+
+    async fn charge(&self, _charges: &[Charge], _served: &[Served]) -> StoreResult<()> {
+        Ok(())
+    }
+
+    async fn queues(&self) -> StoreResult<Vec<QueueDepth>> {
+        Ok(Vec::new())
     }
 
     async fn announce(&self, info: &ExecutorInfo) -> StoreResult<()> {
@@ -329,7 +337,8 @@ impl Unstarted {
     }
 }
 
-/// key, id, tenant, revision, job, definition, cause, due, attempt, released.
+/// key, id, tenant, revision, job, definition, cause, due, attempt, released, started, missed, blocked, queue, prio, tag,
+/// cost.
 fn claimed_run(row: &PgRow) -> StoreResult<ClaimedRun> {
     Ok(ClaimedRun {
         id: rows::id(row, 1)?,
@@ -341,6 +350,9 @@ fn claimed_run(row: &PgRow) -> StoreResult<ClaimedRun> {
         scheduled_for: rows::at(row, 7)?,
         attempt: rows::count(row, 8)?,
         released: rows::count(row, 9)?,
+        lane: Lane { queue: rows::name(row, 13)?, priority: rows::get(row, 14)? },
+        tag: rows::get(row, 15)?,
+        cost: span_of(rows::get(row, 16)?),
     })
 }
 

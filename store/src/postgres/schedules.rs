@@ -203,6 +203,7 @@ impl PgStore {
             misfired: count(&row, 3)?,
             paused: count(&row, 4)?,
             blacked_out: count(&row, 5)?,
+            gated: count(&row, 6)?,
         }))
     }
 

@@ -5,12 +5,15 @@ use jiff::Timestamp;
 use leasehold_common::catalog::{CatalogPlan, CatalogSnapshot, PutJob, Recovery};
 use leasehold_common::definition::Tenant;
 use leasehold_common::id::{JobKey, JobName, TenantId};
+use leasehold_common::lease::Term;
+use leasehold_common::limit::Gate;
 use leasehold_common::run::{Cause, Outcome};
 use leasehold_common::store::{Applied, Catalog, JobVersion, JobView, StoreResult};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Sqlite, Transaction};
 
 use super::endings::{Unstarted, record_skipped, record_unstarted};
+use super::lease::fenced;
 use super::overlaps::take;
 use super::{SqliteStore, rows};
 use crate::clock::{at, us};
@@ -32,17 +35,22 @@ impl Catalog for SqliteStore {
         Ok(CatalogSnapshot {
             revision: rows::get(&catalog, 0)?,
             now: at(self.now()),
-            tenants: tenants.iter().map(|row| rows::tenant(row, 0)).collect::<StoreResult<_>>()?,
+            tenants: tenants.iter().map(rows::member).collect::<StoreResult<_>>()?,
             jobs: jobs.iter().map(rows::stored_job).collect::<StoreResult<_>>()?,
             recovery: Recovery { total: rows::count(&catalog, 1)?, per_tenant: rows::count(&catalog, 2)? },
         })
     }
 
-    async fn apply(&self, plan: &CatalogPlan) -> StoreResult<Applied> {
+    async fn apply(&self, plan: &CatalogPlan, term: Option<&Term>) -> StoreResult<Applied> {
         let changed = batch(&changed_jobs(plan));
         let past = self.past(plan, &changed).await?;
         let mut write = self.begin(APPLY).await?;
         let now = self.now();
+        if let Some(term) = term
+            && !fenced(&mut write, term, now).await?
+        {
+            return Ok(Applied::StaleTerm);
+        }
         let bumped = sqlx::query(sql!("catalog/bump"))
             .bind(plan.revision)
             .execute(&mut *write)
@@ -62,6 +70,7 @@ impl Catalog for SqliteStore {
                 .map_err(failed(APPLY))?;
         }
         put_tenants(&mut write, plan, revision).await?;
+        put_gates(&mut write, plan).await?;
         account(&mut write, &past, &changed, now).await?;
         put_jobs(&mut write, plan, now).await?;
         run(&mut write, sql!("catalog/pass_token"), &changed).await?;
@@ -143,10 +152,31 @@ async fn put_tenants(write: &mut Transaction<'static, Sqlite>, plan: &CatalogPla
     let rows: Vec<_> = plan
         .put_tenants
         .iter()
-        .map(|tenant| (tenant.id.as_str(), serde_json::to_string(tenant).unwrap_or_default()))
+        .map(|member| {
+            let attributes = serde_json::to_string(&member.tenant).unwrap_or_default();
+            (member.id.as_str(), attributes, member.weight, &member.source, &member.row)
+        })
         .collect();
     run_with(write, sql!("catalog/put_tenants"), &batch(&rows), revision).await?;
     run_with(write, sql!("catalog/remove_tenants"), &batch(&plan.remove_tenants), revision).await
+}
+
+/// What gates allow, and which of them jobs pass that stay as they are otherwise.
+async fn put_gates(write: &mut Transaction<'static, Sqlite>, plan: &CatalogPlan) -> StoreResult<()> {
+    let gates: Vec<_> = plan
+        .put_gates
+        .iter()
+        .map(|Gate { id, limits }| {
+            let rate = limits.rate;
+            (id.as_i64(), limits.concurrency, rate.map(|rate| rate.count()), rate.map(|rate| us(rate.per())))
+        })
+        .collect();
+    run(write, sql!("catalog/put_gates"), &batch(&gates)).await?;
+    let cleared: Vec<_> = plan.clear_gates.iter().map(|gate| gate.as_i64()).collect();
+    run(write, sql!("catalog/clear_gates"), &batch(&cleared)).await?;
+    let jobs: Vec<_> =
+        plan.regate.iter().map(|job| (job.key.as_i64(), job.gated, crate::gates_json(&job.gates))).collect();
+    run(write, sql!("catalog/regate_jobs"), &batch(&jobs)).await
 }
 
 /// Records what becomes of due times that no leader came to before this plan changes or removes their jobs.
@@ -172,31 +202,12 @@ async fn put_jobs(write: &mut Transaction<'static, Sqlite>, plan: &CatalogPlan, 
     run_with(write, sql!("catalog/open_versions"), &jobs, now).await
 }
 
-/// A job as `put_jobs` takes it.
-type JobRow<'a> = (
-    i64,
-    &'a str,
-    &'a str,
-    i32,
-    String,
-    &'a str,
-    i16,
-    i16,
-    u32,
-    Option<i64>,
-    u8,
-    Option<i64>,
-    u32,
-    Option<u32>,
-    Option<u32>,
-);
-
-/// key, tenant, name, version, definition, queue, prio, overlap, max attempts, every, reschedule, next due, buffer,
-/// pause after, max runs.
-fn job_row(job: &PutJob, now: i64) -> JobRow<'_> {
+/// A job as `put_jobs` takes it: key, tenant, name, version, definition, queue, prio, overlap, max attempts, every, reschedule, next due, buffer,
+/// pause after, max runs, gated, gates.
+fn job_row(job: &PutJob, now: i64) -> serde_json::Value {
     let definition = &job.definition;
     let next_due = if job.reschedule { job.first_due(at(now)).map(Timestamp::as_microsecond) } else { None };
-    (
+    serde_json::json!([
         job.key.as_i64(),
         job.tenant.as_str(),
         job.name.as_str(),
@@ -212,7 +223,9 @@ fn job_row(job: &PutJob, now: i64) -> JobRow<'_> {
         definition.buffer,
         definition.pause_after,
         definition.schedule.max_runs(),
-    )
+        job.gated,
+        crate::gates_json(&job.gates),
+    ])
 }
 
 /// Takes out of the queue what the change has made void (invariant I13). What was due already is reported.

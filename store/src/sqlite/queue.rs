@@ -8,8 +8,8 @@ use leasehold_common::definition::Tenant;
 use leasehold_common::id::{CorrelationId, JobName, TenantId};
 use leasehold_common::run::Outcome;
 use leasehold_common::store::{
-    Activated, AttemptReport, ClaimId, ClaimRequest, Claimed, ClaimedRun, ExecutorInfo, Extended, Queue, Settled,
-    StoreResult,
+    Activated, AttemptReport, Charge, ClaimId, ClaimRequest, Claimed, ClaimedRun, ExecutorInfo, Extended, Lane, Queue,
+    QueueDepth, Served, Settled, StoreResult,
 };
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Sqlite, Transaction};
@@ -19,7 +19,7 @@ use super::endings::{Ending, Unstarted, drop_claims, end_or_requeue, record_unst
 use super::overlaps::Contested;
 use super::{SqliteStore, overlaps, rows};
 use crate::LATE_US;
-use crate::clock::us;
+use crate::clock::{span_of, us};
 use crate::error::failed;
 use crate::json::{batch, hex};
 
@@ -149,6 +149,14 @@ impl Queue for SqliteStore {
             .collect())
     }
 
+    async fn charge(&self, _charges: &[Charge], _served: &[Served]) -> StoreResult<()> {
+        Ok(())
+    }
+
+    async fn queues(&self) -> StoreResult<Vec<QueueDepth>> {
+        Ok(Vec::new())
+    }
+
     async fn announce(&self, info: &ExecutorInfo) -> StoreResult<()> {
         let queues: Vec<_> = info.queues.iter().map(|queue| queue.as_str()).collect();
         sqlx::query(sql!("queue/announce"))
@@ -255,6 +263,9 @@ impl Candidate {
                 scheduled_for: rows::at(row, 6)?,
                 attempt: attempt + 1,
                 released,
+                lane: Lane { queue: rows::name(row, 3)?, priority: rows::get(row, 4)? },
+                tag: rows::get(row, 20)?,
+                cost: span_of(rows::get(row, 21)?),
             },
             dismissal: rows::get::<Option<i16>>(row, 16)?.and_then(Outcome::from_code),
             token: rows::get::<Option<i64>>(row, 12)?.is_some(),

@@ -251,6 +251,7 @@ impl FanOut {
             misfired: sum(Outcome::Misfired),
             paused: sum(Outcome::Paused),
             blacked_out: sum(Outcome::BlackedOut),
+            gated: sum(Outcome::Gated),
         }
     }
 }

@@ -30,7 +30,7 @@ async fn of_two_plans_from_one_revision_the_second_is_a_conflict_and_changes_not
     let late = f.plan(&[hourly("acme/a").timeout(HOUR), hourly("initech/x")]).await;
     f.apply(&[hourly("acme/a"), hourly("globex/a")]).await;
     let before = (f.store.snapshot().await.unwrap(), f.job("acme/a").await);
-    assert_eq!(f.store.apply(&late).await.unwrap(), Applied::Conflict);
+    assert_eq!(f.store.apply(&late, None).await.unwrap(), Applied::Conflict);
     let after = (f.store.snapshot().await.unwrap(), f.job("acme/a").await);
     assert_eq!(
         (after.0.revision, &after.0.tenants, &after.0.jobs),
@@ -43,7 +43,7 @@ async fn of_concurrent_appliers_one_succeeds(f: &Fixture) {
     let plans = [f.plan(&three()).await, f.plan(&[hourly("acme/x")]).await, f.plan(&[every("x/y", HOUR)]).await];
     let calls = plans.map(|plan| {
         let store = f.store.clone();
-        tokio::spawn(async move { store.apply(&plan).await.unwrap() })
+        tokio::spawn(async move { store.apply(&plan, None).await.unwrap() })
     });
     let mut done = 0;
     for call in calls {
@@ -128,7 +128,7 @@ async fn a_changed_tenant_gets_another_revision(f: &Fixture) {
         acme.features = ["billing", "reports"].map(str::to_owned).into();
         acme.timezone = Some(Zone::parse("America/New_York").unwrap());
         acme.labels = BTreeMap::from([("region".to_owned(), region.to_owned())]);
-        Desired { tenants: vec![acme, tenant("globex")], ..desired(&three()) }
+        Desired { tenants: vec![acme.into(), tenant("globex").into()], ..desired(&three()) }
     };
     let revision = |id: &'static str| async move {
         f.store.tenants_by_id(&[id.parse().unwrap(), "nobody".parse().unwrap()]).await.unwrap()
@@ -136,12 +136,12 @@ async fn a_changed_tenant_gets_another_revision(f: &Fixture) {
     f.apply_desired(&with("us")).await;
     let (acme, globex) = (revision("acme").await, revision("globex").await);
     assert_eq!(acme.len(), 1);
-    assert_eq!(acme[0].0, with("us").tenants[0]);
+    assert_eq!(acme[0].0, with("us").tenants[0].tenant);
     let plan = f.apply_desired(&with("eu")).await;
     assert_eq!(plan.changes.len(), 1);
     assert_eq!((plan.changes[0].kind, &plan.changes[0].job), (ChangeKind::Change, &None));
     let now = revision("acme").await;
-    assert_eq!(now[0].0, with("eu").tenants[0]);
+    assert_eq!(now[0].0, with("eu").tenants[0].tenant);
     assert!(now[0].1 > acme[0].1);
     assert_eq!(revision("globex").await, globex, "what did not change keeps its revision");
 }
@@ -224,7 +224,7 @@ async fn a_due_time_that_ran_under_the_old_schedule_does_not_run_again(f: &Fixtu
     let held = f.run_next(&term, "acme/a").await;
     let fired = held.only().scheduled_for;
     f.settle(&held, Verdict::Succeeded).await;
-    assert_eq!(f.store.apply(&plan).await.unwrap(), Applied::Done { revision: 2 });
+    assert_eq!(f.store.apply(&plan, None).await.unwrap(), Applied::Done { revision: 2 });
     assert_eq!(f.next_due("acme/a").await, fired + SignedDuration::from_mins(5), "counted from when it is written");
     assert_eq!(f.job("acme/a").await.last_fired, Some(fired), "that has fired, whatever the schedule");
     assert_eq!(f.run_next(&term, "acme/a").await.only().scheduled_for, fired + SignedDuration::from_mins(5));
@@ -297,7 +297,7 @@ async fn hostile_attributes_round_trip(f: &Fixture) {
     acme.labels = BTreeMap::from([(nasty.to_owned(), nasty.repeat(2500)), ("nul".to_owned(), "a\0b".to_owned())]);
     let mut job = hourly("acme/a");
     job.definition.payload = Some(serde_json::json!({ nasty: [nasty.repeat(2500), "a\0b", null, 1e300] }));
-    let catalog = Desired { tenants: vec![acme.clone()], ..desired(std::slice::from_ref(&job)) };
+    let catalog = Desired { tenants: vec![acme.clone().into()], ..desired(std::slice::from_ref(&job)) };
     f.apply_desired(&catalog).await;
     assert_eq!(f.store.tenants(None, 10).await.unwrap(), [acme.clone()]);
     assert_eq!(f.store.tenants_by_id(std::slice::from_ref(&acme.id)).await.unwrap()[0].0, acme);
@@ -363,7 +363,7 @@ async fn an_edit_waits_for_a_claim_in_flight(f: &Fixture) {
         .unwrap();
     assert_eq!(claimed.len(), 1);
     let (store, plan) = (f.store.clone(), f.plan(&[every("acme/a", HOUR)]).await);
-    let apply = tokio::spawn(async move { store.apply(&plan).await.unwrap() });
+    let apply = tokio::spawn(async move { store.apply(&plan, None).await.unwrap() });
     f.waits(&apply).await;
     open.commit().await.unwrap();
     assert_eq!(apply.await.unwrap(), Applied::Done { revision: 2 });

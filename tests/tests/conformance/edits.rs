@@ -135,12 +135,12 @@ async fn a_plan_counts_from_when_it_is_written(f: &Fixture) {
     let first = f.plan(&[hourly(A)]).await;
     let from = f.now().await;
     f.advance(10 * HOUR).await;
-    f.store.apply(&first).await.unwrap();
+    f.store.apply(&first, None).await.unwrap();
     let due = f.next_due(A).await;
     assert!(due > f.now().await && due < f.now().await + HOUR);
     let edit = f.plan(&[cron(A, "30 * * * *")]).await;
     f.advance(10 * HOUR).await;
-    assert!(matches!(f.store.apply(&edit).await.unwrap(), Applied::Done { .. }));
+    assert!(matches!(f.store.apply(&edit, None).await.unwrap(), Applied::Done { .. }));
     assert_eq!(f.rows(A).await.iter().map(|row| (row.0, row.1)).collect::<Vec<_>>(), [(Superseded, 10)]);
     assert_eq!(f.is_whole(A, from).await, 10);
 }

@@ -192,7 +192,7 @@ async fn a_catalog_arrives_whole(f: &Fixture) {
             if plan.is_empty() {
                 break;
             }
-            let _ = store.apply(&plan).await; // the next plan tells
+            let _ = store.apply(&plan, None).await; // the next plan tells
         }
         f.advance(HOUR).await;
         let term = lead(store, &me).await;

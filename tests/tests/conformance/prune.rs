@@ -169,7 +169,7 @@ async fn a_prune_and_an_apply_at_once_keep_the_catalog_whole(f: &Fixture) {
         let plan = f.plan(&[hourly("acme/a"), hourly("globex/b")]).await;
         let store = f.store.clone();
         let pruning = tokio::spawn(async move { store.prune(&term, Duration::ZERO, 100).await.unwrap() });
-        f.store.apply(&plan).await.unwrap();
+        f.store.apply(&plan, None).await.unwrap();
         pruning.await.unwrap();
         // A plan for a row that has gone meanwhile makes a new one.
         let jobs = f.store.jobs(None, None, 10).await.unwrap();

@@ -125,6 +125,7 @@ fn job(definition: &Definition, key: JobKey, next_due: Timestamp, accounted: Tim
         accounted,
         pause: None,
         runs_left: definition.schedule.max_runs(),
+        gated: false,
     }
 }
 

@@ -1,1 +1,1 @@
-SELECT attributes FROM leasehold.tenant WHERE active ORDER BY id
+SELECT attributes, source, roster_row FROM leasehold.tenant WHERE active ORDER BY id

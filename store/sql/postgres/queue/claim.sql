@@ -11,7 +11,7 @@ WITH head AS MATERIALIZED (
     SELECT r.* FROM unnest($1::text[]) AS q(name)
     CROSS JOIN LATERAL (
         SELECT ctid AS tid, job_key, id, tenant_id, queue, prio, tag, cause, due, overlap, attempt, released,
-               max_attempts, version, every_us, catch_up, misfire_at, expires_at
+               max_attempts, version, every_us, catch_up, misfire_at, expires_at, cost
         FROM leasehold.ready WHERE queue = q.name ORDER BY prio, tag LIMIT $2 FOR UPDATE SKIP LOCKED
     ) AS r
     LIMIT $2
@@ -63,6 +63,6 @@ minted AS (
     SELECT $3, $4, leasehold.clock_us() + $5 FROM (SELECT count(*) AS n FROM started) AS x WHERE n > 0
 )
 SELECT c.job_key, c.id, c.tenant_id, c.revision, c.name, c.definition_id, c.cause, c.due, c.attempt + 1, c.released,
-       s.id IS NOT NULL AS started, c.missed, c.runnable AND s.id IS NULL AS blocked
+       s.id IS NOT NULL AS started, c.missed, c.runnable AND s.id IS NULL AS blocked, c.queue, c.prio, c.tag, c.cost
 FROM c LEFT JOIN started AS s USING (id)
 ORDER BY c.prio, c.tag

@@ -64,4 +64,5 @@ skipped AS (
 SELECT EXISTS (SELECT 1 FROM fence), (SELECT count(*) FROM j), (SELECT count(*) FROM item),
        (SELECT coalesce(sum(count), 0) FROM skipped WHERE outcome = 4)::bigint,
        (SELECT coalesce(sum(count), 0) FROM skipped WHERE outcome = 6)::bigint,
-       (SELECT coalesce(sum(count), 0) FROM skipped WHERE outcome = 7)::bigint
+       (SELECT coalesce(sum(count), 0) FROM skipped WHERE outcome = 7)::bigint,
+       (SELECT coalesce(sum(count), 0) FROM skipped WHERE outcome = 10)::bigint

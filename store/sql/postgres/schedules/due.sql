@@ -4,7 +4,7 @@
 -- $1 limit, $2 whether those are asked for that an outage left behind, or the others
 SELECT j.key, j.version, j.definition_id, j.next_due,
        greatest(coalesce(nullif(j.accounted, 0), j.next_due - 1), j.last_fired), j.paused_at, j.paused_until, j.runs_left,
-       leasehold.now_us()
+       j.gated, leasehold.now_us()
 FROM (SELECT 1) AS one
 LEFT JOIN (SELECT * FROM leasehold.job
            WHERE next_due > CASE WHEN $2 THEN 0 ELSE leasehold.now_us() - 60000000 END

@@ -1,1 +1,1 @@
-SELECT key, tenant_id, name, version, definition_id, active FROM job
+SELECT key, tenant_id, name, version, definition_id, active, gated, gates FROM job

@@ -1,1 +1,1 @@
-SELECT attributes FROM tenant WHERE active ORDER BY id
+SELECT attributes, source, roster_row FROM tenant WHERE active ORDER BY id

@@ -25,7 +25,7 @@ SELECT r.job_key, r.id, r.tenant_id, r.queue, r.prio, r.cause, r.due, r.overlap,
          WHEN r.overlap <> 1 AND EXISTS (SELECT 1 FROM running x WHERE x.job_key = r.job_key AND x.overlap <> 1)
               THEN 3
        END AS dismissal,
-       r.catch_up, r.not_before, j.buffer
+       r.catch_up, r.not_before, j.buffer, r.tag, r.cost
 FROM ready r
 JOIN job j ON j.key = r.job_key
 LEFT JOIN tenant t ON t.id = r.tenant_id

@@ -2,5 +2,6 @@
 -- `accounted`, and an older scheduler moves only `last_fired`.
 -- ?1 after, ?2 up to, ?3 limit
 SELECT key, version, definition_id, next_due,
-       max(coalesce(nullif(accounted, 0), next_due - 1), coalesce(last_fired, 0)), paused_at, paused_until, runs_left
+       max(coalesce(nullif(accounted, 0), next_due - 1), coalesce(last_fired, 0)), paused_at, paused_until, runs_left,
+       gated
 FROM job WHERE next_due > ?1 AND next_due <= ?2 ORDER BY next_due, tenant_id LIMIT ?3

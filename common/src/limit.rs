@@ -1,0 +1,236 @@
+//! Limits of concurrency and of rate, and the gates by which the store keeps them.
+//!
+//! A *gate* is one limit over all executors: of a tenant, of a job over all tenants, or of a job of one tenant. A run
+//! passes every gate of its job before it starts, or it starts not at all. The store counts under a lock, so that a
+//! limit is never exceeded, whoever crashes; this module only says what is allowed.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::definition::{Definition, Tenant};
+use crate::duration;
+use crate::id::{JobKey, JobName, TenantId};
+
+/// How many runs at once, and how many starts in a time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Limits {
+    /// So many run at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<u32>,
+    /// So many start in a time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<Rate>,
+}
+
+impl Limits {
+    /// Whether nothing is limited.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        self.concurrency.is_none() && self.rate.is_none()
+    }
+}
+
+/// At most so many starts in any stretch of time of this length. Reads and writes as `60/min` or `5/30s`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct Rate {
+    count: u32,
+    per: Duration,
+}
+
+/// Why a text is no rate.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{text:?} is not a rate; write a whole number from 1 to {}, a slash and a time, such as 60/min or 5/30s",
+    Rate::MAX_COUNT
+)]
+pub struct RateError {
+    text: String,
+}
+
+/// Words for a time of one unit.
+const UNITS: [(&str, u64); 8] =
+    [("s", 1), ("sec", 1), ("m", 60), ("min", 60), ("h", 3_600), ("hour", 3_600), ("d", 86_400), ("day", 86_400)];
+
+impl Rate {
+    /// The most starts in a time.
+    pub const MAX_COUNT: u32 = 1_000_000;
+
+    /// `None` unless both are more than zero and `count` is at most [`Rate::MAX_COUNT`].
+    #[must_use]
+    pub fn new(count: u32, per: Duration) -> Option<Self> {
+        ((1..=Self::MAX_COUNT).contains(&count) && per >= Duration::from_millis(1)).then_some(Self { count, per })
+    }
+
+    /// How many starts.
+    #[must_use]
+    pub fn count(self) -> u32 {
+        self.count
+    }
+
+    /// In which time.
+    #[must_use]
+    pub fn per(self) -> Duration {
+        self.per
+    }
+}
+
+impl FromStr for Rate {
+    type Err = RateError;
+
+    fn from_str(text: &str) -> Result<Self, RateError> {
+        let refused = || RateError { text: text.chars().take(40).collect() };
+        let (count, per) = text.split_once('/').ok_or_else(refused)?;
+        let (count, per) = (count.trim(), per.trim());
+        let per = match UNITS.iter().find(|(unit, _)| *unit == per) {
+            Some((_, seconds)) => Duration::from_secs(*seconds),
+            None => duration::parse(per).map_err(|_| refused())?,
+        };
+        let count = if count.bytes().all(|byte| byte.is_ascii_digit()) { count.parse().ok() } else { None };
+        count.and_then(|count| Self::new(count, per)).ok_or_else(refused)
+    }
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN: [(&str, u64); 4] = [("s", 1), ("min", 60), ("h", 3_600), ("day", 86_400)];
+        match SHOWN.iter().find(|(_, seconds)| Duration::from_secs(*seconds) == self.per) {
+            Some((unit, _)) => write!(f, "{}/{unit}", self.count),
+            None => write!(f, "{}/{}", self.count, duration::format(self.per)),
+        }
+    }
+}
+
+impl From<Rate> for String {
+    fn from(rate: Rate) -> Self {
+        rate.to_string()
+    }
+}
+
+impl TryFrom<String> for Rate {
+    type Error = RateError;
+
+    fn try_from(text: String) -> Result<Self, RateError> {
+        text.parse()
+    }
+}
+
+/// The id of a gate: a hash of what it limits, so that nobody has to look it up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GateId(i64);
+
+impl GateId {
+    /// The gate of a tenant.
+    #[must_use]
+    pub fn of_tenant(tenant: &TenantId) -> Self {
+        Self::of("tenant", tenant.as_str().as_bytes())
+    }
+
+    /// The gate of a job over all tenants.
+    #[must_use]
+    pub fn of_job(job: &JobName) -> Self {
+        Self::of("job", job.as_str().as_bytes())
+    }
+
+    /// The gate of a job of one tenant.
+    #[must_use]
+    pub fn of_tenant_job(key: JobKey) -> Self {
+        Self::of("tenant-job", &key.as_i64().to_be_bytes())
+    }
+
+    fn of(kind: &str, what: &[u8]) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(kind);
+        hash.update([0]); // no kind contains it
+        hash.update(what);
+        let bytes: [u8; 32] = hash.finalize().into();
+        let mut head = [0; 8];
+        head.copy_from_slice(&bytes[..8]);
+        Self(i64::from_be_bytes(head) & i64::MAX)
+    }
+
+    /// The id as the stores keep it.
+    #[must_use]
+    pub fn as_i64(self) -> i64 {
+        self.0
+    }
+
+    /// The id of a stored value.
+    #[must_use]
+    pub fn from_i64(id: i64) -> Self {
+        Self(id)
+    }
+}
+
+/// A gate and what it allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gate {
+    /// Which.
+    pub id: GateId,
+    /// What it allows; nothing is limited: it need not be there.
+    pub limits: Limits,
+}
+
+/// The gates that a job of a tenant may have, limited or not: the tenant's, the job's, and its own.
+#[must_use]
+pub fn possible_gates(tenant: &Tenant, job: &JobName, key: JobKey, definition: &Definition) -> [Gate; 3] {
+    [
+        Gate { id: GateId::of_tenant(&tenant.id), limits: tenant.limits },
+        Gate { id: GateId::of_job(job), limits: definition.total },
+        Gate { id: GateId::of_tenant_job(key), limits: definition.limits },
+    ]
+}
+
+/// Those of [`possible_gates`] that limit anything, in the order in which the store locks them.
+#[must_use]
+pub fn gates(tenant: &Tenant, job: &JobName, key: JobKey, definition: &Definition) -> Vec<GateId> {
+    let limited = possible_gates(tenant, job, key, definition).into_iter().filter(|gate| !gate.limits.is_none());
+    let mut ids: Vec<GateId> = limited.map(|gate| gate.id).collect();
+    ids.sort_unstable();
+    ids
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_are_read_and_written() {
+        for (text, count, seconds, shown) in [
+            ("60/min", 60, 60, "60/min"),
+            ("60/m", 60, 60, "60/min"),
+            ("5/30s", 5, 30, "5/30s"),
+            ("1 / sec", 1, 1, "1/s"),
+            ("1000000/day", 1_000_000, 86_400, "1000000/day"),
+            ("10/1h", 10, 3_600, "10/h"),
+        ] {
+            let rate: Rate = text.parse().unwrap();
+            assert_eq!((rate.count(), rate.per()), (count, Duration::from_secs(seconds)), "{text}");
+            assert_eq!(rate.to_string(), shown);
+            assert_eq!(shown.parse(), Ok(rate));
+        }
+    }
+
+    #[test]
+    fn what_is_no_rate_is_refused() {
+        for bad in
+            ["", "60", "60/", "/min", "0/min", "-1/min", "+1/min", "1.5/s", "60/fortnight", "1000001/s", "5/0s", "a/b"]
+        {
+            assert!(bad.parse::<Rate>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn gates_of_different_things_differ() {
+        let (tenant, job) = (TenantId::new("a").unwrap(), JobName::new("a").unwrap());
+        let key = JobKey::new(&tenant, &job, 0);
+        let ids = [GateId::of_tenant(&tenant), GateId::of_job(&job), GateId::of_tenant_job(key)];
+        assert!(ids[0] != ids[1] && ids[1] != ids[2] && ids[0] != ids[2]);
+        assert!(ids.iter().all(|id| id.as_i64() >= 0));
+    }
+}

@@ -1,0 +1,98 @@
+//! Where tenants come from besides the config file: live sources that the leader asks again and again.
+//!
+//! Owns the words; the config says which sources there are (`config::roster`), the scheduler's reconciler asks them, and
+//! the store keeps the last good answer.
+
+use std::time::Duration;
+
+/// The live sources of a config, and how they are used.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RosterSpec {
+    /// The sources. A tenant that the config file or an earlier source names is not taken from a later one.
+    pub sources: Vec<SourceSpec>,
+    /// How often they are asked.
+    pub refresh: Duration,
+    /// The largest share of the tenants of a source (0.0 to 1.0) that may go at one refresh; more is taken for a fault
+    /// of the source.
+    pub max_drop: f64,
+    /// What becomes of the runs of tenants that go.
+    pub on_leave: OnLeave,
+}
+
+impl Default for RosterSpec {
+    fn default() -> Self {
+        Self {
+            sources: Vec::new(),
+            refresh: Self::DEFAULT_REFRESH,
+            max_drop: Self::DEFAULT_MAX_DROP,
+            on_leave: OnLeave::default(),
+        }
+    }
+}
+
+impl RosterSpec {
+    /// `refresh` when config names none.
+    pub const DEFAULT_REFRESH: Duration = Duration::from_secs(60);
+    /// `max_drop` when config names none.
+    pub const DEFAULT_MAX_DROP: f64 = 0.3;
+}
+
+/// What becomes of the runs of tenants that go. What waits ends in any case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnLeave {
+    /// They finish.
+    #[default]
+    Finish,
+    /// They are cancelled.
+    Cancel,
+}
+
+/// One source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceSpec {
+    /// Its name, unique in the config.
+    pub name: String,
+    /// What it is.
+    pub kind: SourceKind,
+}
+
+/// What a source is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SourceKind {
+    /// A query on a database of the user's own. Its columns are named like the keys of a tenant in the config.
+    Sql {
+        /// `postgres://…` or `sqlite:PATH`.
+        url: Secret,
+        /// The query.
+        query: String,
+    },
+    /// An endpoint that answers with JSON: a list of tenants, or a map with the list in `tenants`.
+    Http {
+        /// Where.
+        url: String,
+        /// The token for the `Authorization` header.
+        bearer: Option<Secret>,
+    },
+}
+
+/// Where to find a value that no config and no store should hold.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Secret {
+    /// An environment variable of the program that uses it: `env:NAME`.
+    Env(String),
+    /// A file on its machine, without the line's end: `file:PATH`.
+    File(String),
+    /// The value itself, if it is none that must be kept secret.
+    Plain(String),
+}
+
+/// A tenant that a source names and that cannot be used. The others can.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Refusal {
+    /// The source.
+    pub source: String,
+    /// The tenant as the source calls it, cut to a length that can be shown.
+    pub tenant: String,
+    /// What is wrong, and what would be right.
+    pub reason: String,
+}
