@@ -4,38 +4,45 @@
 //! again. A plan that would remove a large share of the jobs is refused unless that was asked for: an empty or
 //! half-written file must not end a platform's work.
 
-use std::cell::RefCell;
-use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
-use leasehold_common::catalog::{self, CatalogPlan, CatalogSnapshot, Desired, PlanError};
+use jiff::Timestamp;
+use leasehold_common::catalog::{CatalogPlan, Member};
 use leasehold_common::config::{self, Config, LoadError};
-use leasehold_common::definition::{Definition, DefinitionId};
+use leasehold_common::roster::{OnLeave, Refusal};
 use leasehold_common::store::{Applied, Store};
+use leasehold_scheduler::Planner;
 
 use crate::failure::Failure;
 use crate::render::check;
 use crate::render::style::Palette;
-use crate::render::text::count;
+use crate::render::text::{count, one_line};
 
 /// A plan that removes more of the jobs than this needs `--allow-removal`.
 const REMOVAL_LIMIT: f64 = 0.3;
 
-/// So many definitions are fetched at once.
-const FETCH: usize = 500;
+/// So often the catalog may change under our hands before we give up: a leader that reconciles a large roster changes
+/// it for a minute, batch by batch.
+const TRIES: u32 = 30;
 
-/// So often the catalog may change under our hands before we give up.
-const TRIES: usize = 5;
+/// The pause before each further try grows by this much.
+const PAUSE: Duration = Duration::from_millis(150);
+
+/// So many refused tenants are told.
+const TOLD: usize = 10;
 
 /// Reads and checks a config, and prints what was found on stderr.
 pub(crate) fn load(file: &Path) -> Result<Config, Failure> {
     let checked = config::load(file).map_err(unreadable)?;
     leasehold_ops::say_part!("{}", check::diagnostics(&checked, Palette::stderr()));
-    checked.config.ok_or_else(|| {
+    let config = checked.config.ok_or_else(|| {
         leasehold_ops::say!("{}", check::refusal(file, &checked.diagnostics, checked.omitted));
         Failure::InvalidTold
-    })
+    })?;
+    leasehold_ops::say_part!("{}", check::some(&config.ended_overrides(Timestamp::now()), Palette::stderr()));
+    Ok(config)
 }
 
 /// The reason stands in the error's source.
@@ -64,15 +71,16 @@ pub(crate) enum Done {
     Revision(i64),
 }
 
-/// Brings the catalog of the store to what is desired; `show` is given each plan before it is written.
+/// Brings the catalog of the store to what the config says; `show` is given each plan before it is written.
 pub(crate) async fn apply(
     store: &dyn Store,
-    desired: &Desired,
+    config: &Config,
     permission: Permission,
     mut show: impl FnMut(&CatalogPlan) -> Result<(), Failure>,
 ) -> Result<Done, Failure> {
-    for _ in 0..TRIES {
-        let plan = plan(store, desired).await?;
+    let mut planner = Planner::default();
+    for tried in 0..TRIES {
+        let plan = plan(store, &mut planner, config).await?;
         if plan.is_empty() {
             return Ok(Done::Nothing);
         }
@@ -84,7 +92,8 @@ pub(crate) async fn apply(
         match store.apply(&plan, None).await? {
             Applied::Done { revision } => return Ok(Done::Revision(revision)),
             Applied::Conflict => {
-                leasehold_ops::say!("the catalog was changed by somebody else in this moment: planning again")
+                leasehold_ops::say!("the catalog was changed by somebody else in this moment: planning again");
+                tokio::time::sleep(PAUSE * tried).await;
             }
             Applied::StaleTerm => return Err(Failure::Refused("the store refused a write without a term".to_owned())),
         }
@@ -105,43 +114,32 @@ fn refuse_removal(plan: &CatalogPlan, allowed: bool) -> Result<(), Failure> {
     )))
 }
 
-/// Plans twice if need be: the first pass finds out which stored definitions the comparison wants to see.
-async fn plan(store: &dyn Store, desired: &Desired) -> Result<CatalogPlan, Failure> {
+/// Plans the tenants of the file, and those that live sources named last: the leader asks the sources anew.
+async fn plan(store: &dyn Store, planner: &mut Planner, config: &Config) -> Result<CatalogPlan, Failure> {
     let stored = store.snapshot().await?;
-    let wanted = RefCell::new(BTreeSet::new());
-    let first = planned(desired, &stored, |id| {
-        wanted.borrow_mut().insert(id);
-        None
-    })?;
-    let wanted: Vec<DefinitionId> = wanted.into_inner().into_iter().collect();
-    if wanted.is_empty() {
-        return Ok(first);
+    let live: Vec<Member> = stored.tenants.iter().filter(|member| !member.source.is_empty()).cloned().collect();
+    let desired = config.desired(stored.now, &live);
+    tell_refused(&desired.refused);
+    let stored = Arc::new(stored);
+    let planned = planner.plan(store, Arc::new(desired), Arc::clone(&stored)).await?;
+    let mut plan = planned.map_err(|error| Failure::Invalid(error.to_string()))?;
+    plan.put_config(config.text(), &stored);
+    if config.roster().on_leave == OnLeave::Cancel {
+        plan.stop_leaving();
     }
-    let known = definitions(store, &wanted).await?;
-    planned(desired, &stored, |id| known.get(&id).cloned())
+    Ok(plan)
 }
 
-fn planned(
-    desired: &Desired,
-    stored: &CatalogSnapshot,
-    definition: impl Fn(DefinitionId) -> Option<Arc<Definition>>,
-) -> Result<CatalogPlan, Failure> {
-    catalog::plan(desired, stored, definition).map_err(|error: PlanError| Failure::Invalid(error.to_string()))
-}
-
-/// Definitions that a newer version wrote and this one cannot read are left out: the plan then takes their schedule
-/// for changed, which is safe.
-async fn definitions(
-    store: &dyn Store,
-    ids: &[DefinitionId],
-) -> Result<HashMap<DefinitionId, Arc<Definition>>, Failure> {
-    let mut known = HashMap::with_capacity(ids.len());
-    for ids in ids.chunks(FETCH) {
-        for (id, json) in store.definitions(ids).await? {
-            if let Ok(definition) = serde_json::from_str(&json) {
-                known.insert(id, Arc::new(definition));
-            }
-        }
+/// Tenants for which a job does not fit stay as they are. That is told, and does not keep the rest from being applied.
+fn tell_refused(refused: &[Refusal]) {
+    if refused.is_empty() {
+        return;
     }
-    Ok(known)
+    leasehold_ops::say!(
+        "{} of live sources do not fit this config and stay as they are:",
+        count(refused.len(), "tenant")
+    );
+    for refusal in refused.iter().take(TOLD) {
+        leasehold_ops::say!("  {} ({}): {}", refusal.tenant, refusal.source, one_line(&refusal.reason));
+    }
 }

@@ -10,8 +10,8 @@ use leasehold_common::id::{JobName, TenantId};
 use leasehold_common::run::{Outcome, RunState};
 
 use crate::commands::{
-    apply, backfill, bench, completions, dev, example, explain, jobs, lease, ledger, next, pause, preview, runs,
-    status, tenants, trigger, watch,
+    apply, backfill, bench, completions, dev, example, explain, jobs, lease, ledger, next, pause, preview, roster,
+    runs, status, tenants, trigger, watch,
 };
 use crate::failure::Failure;
 
@@ -55,6 +55,7 @@ pub(crate) enum Command {
     Status(status::StatusArgs),
     Watch(watch::WatchArgs),
     Tenants(tenants::TenantsArgs),
+    Roster(roster::RosterArgs),
     Jobs(jobs::JobsArgs),
     Runs(runs::RunsArgs),
     Ledger(ledger::LedgerArgs),
@@ -155,6 +156,16 @@ pub(crate) struct FilterArgs {
     /// superseded; may be given more than once
     #[arg(long = "outcome", value_name = "OUTCOME", value_parser = outcome)]
     pub(crate) outcomes: Vec<Outcome>,
+}
+
+impl FilterArgs {
+    /// The tenant, if it is about one and no other.
+    pub(crate) fn tenant(&self) -> Option<&TenantId> {
+        match self.tenants.as_slice() {
+            [tenant] => Some(tenant),
+            _ => None,
+        }
+    }
 }
 
 /// A value parser whose help lists the words.

@@ -2,7 +2,8 @@
 
 use std::future::Future;
 
-use leasehold_common::store::SharedStore;
+use leasehold_common::id::TenantId;
+use leasehold_common::store::{SharedStore, for_tenant};
 use leasehold_store::Options;
 
 use crate::cli::StoreUrl;
@@ -29,4 +30,22 @@ where
     };
     store.close().await;
     result
+}
+
+/// The same for what is about one tenant: where the store can, it shows and changes the rows of that tenant alone.
+pub(crate) async fn with_store_of<F>(
+    url: &StoreUrl,
+    tenant: Option<&TenantId>,
+    work: impl FnOnce(SharedStore) -> F,
+) -> Result<(), Failure>
+where
+    F: Future<Output = Result<(), Failure>>,
+{
+    with_store(url, |store| {
+        work(match tenant {
+            Some(tenant) => for_tenant(&store, tenant),
+            None => store,
+        })
+    })
+    .await
 }

@@ -144,7 +144,8 @@ fn a_broken_config_changes_nothing() {
 fn tenants_are_listed_and_shown() {
     let place = Place::with(CONFIG);
     let list = place.run(&["tenants", "-o", "json"]).ok().json();
-    assert_eq!(list, json!([{"id": "acme", "plan": "enterprise", "labels": {"region": "us"}}, {"id": "globex"}]));
+    let acme = json!({"id": "acme", "source": "", "plan": "enterprise", "labels": {"region": "us"}});
+    assert_eq!(list, json!([acme, {"id": "globex", "source": ""}]));
     assert_eq!(place.run(&["tenants", "list", "-o", "json"]).ok().json(), list);
     assert_eq!(place.run(&["tenants", "show", "acme", "-o", "json"]).ok().json(), list[0]);
     insta::assert_snapshot!(place.run(&["tenants"]).ok().stdout);

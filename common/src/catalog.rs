@@ -6,10 +6,13 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use serde::Serialize;
 
+use crate::config::ConfigText;
 use crate::definition::{Definition, DefinitionId, ScheduleError, Tenant};
 use crate::id::{JobKey, JobName, TenantId};
 use crate::limit::{self, Gate, GateId, Limits};
+use crate::roster::Refusal;
 use crate::schedule::stable_spread;
 
 /// What a config describes: every tenant, and every job of each.
@@ -21,16 +24,20 @@ pub struct Desired {
     pub jobs: Vec<DesiredJob>,
     /// How fast what was missed is made up for.
     pub recovery: Recovery,
+    /// Live tenants whose values do not fit. They are not among `tenants`, and what is stored of them stays.
+    pub refused: Vec<Refusal>,
 }
 
 /// A tenant and where it comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Member {
     /// What it is, with all layers of config applied.
+    #[serde(flatten)]
     pub tenant: Tenant,
     /// The roster source that names it; empty for the config file itself.
     pub source: String,
     /// What the source said of it, as JSON: from this and the config it can be made anew.
+    #[serde(skip)]
     pub row: Option<String>,
 }
 
@@ -89,6 +96,8 @@ pub struct CatalogSnapshot {
     pub jobs: Vec<StoredJob>,
     /// The recovery budget.
     pub recovery: Recovery,
+    /// The hash of the config that was applied last ([`ConfigText::hash`]); `None` if there was none yet.
+    pub config: Option<String>,
 }
 
 /// A job as the store has it.
@@ -135,10 +144,23 @@ pub struct CatalogPlan {
     pub clear_gates: Vec<GateId>,
     /// The recovery budget, if it changes.
     pub recovery: Option<Recovery>,
+    /// The config, if it is another one than before.
+    pub config: Option<PlannedConfig>,
+    /// Jobs that go and whose runs are asked to stop.
+    pub stop: Vec<JobKey>,
     /// The same for people, in order of tenant and job.
     pub changes: Vec<Change>,
     /// How many active jobs there were before.
     pub jobs_before: usize,
+}
+
+/// The config that a plan was made from.
+#[derive(Clone, Debug)]
+pub struct PlannedConfig {
+    /// The config.
+    pub text: ConfigText,
+    /// The instant for which it was read: what it says may change with time.
+    pub at: Timestamp,
 }
 
 /// A job to write.
@@ -179,11 +201,38 @@ impl PutJob {
     }
 }
 
+/// When jobs are first due if they are written at one instant. Those that share a definition share the answer, unless
+/// the schedule means another one for each of them: compiling it a million times takes longer than writing the jobs.
+#[derive(Debug)]
+pub struct FirstDues {
+    now: Timestamp,
+    known: HashMap<DefinitionId, Option<Timestamp>>,
+}
+
+impl FirstDues {
+    /// For this instant.
+    #[must_use]
+    pub fn at(now: Timestamp) -> Self {
+        Self { now, known: HashMap::new() }
+    }
+
+    /// [`PutJob::first_due`].
+    pub fn of(&mut self, job: &PutJob) -> Option<Timestamp> {
+        let schedule = &job.definition.schedule;
+        if schedule.is_seeded() || schedule.interval().is_some() {
+            return job.first_due(self.now);
+        }
+        *self.known.entry(job.definition_id).or_insert_with(|| job.first_due(self.now))
+    }
+}
+
 /// A job that goes.
 #[derive(Clone, Debug)]
 pub struct RemoveJob {
     /// Its key.
     pub key: JobKey,
+    /// Whose it was.
+    pub tenant: TenantId,
     /// What it was, as far as that is known.
     pub previous: Option<Arc<Definition>>,
 }
@@ -235,7 +284,21 @@ impl CatalogPlan {
     /// Whether there is nothing to do.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.changes.is_empty() && self.regate.is_empty() && self.recovery.is_none()
+        self.changes.is_empty() && self.regate.is_empty() && self.recovery.is_none() && self.config.is_none()
+    }
+
+    /// Writes the config too, if it is not the one that is in force.
+    pub fn put_config(&mut self, text: &ConfigText, stored: &CatalogSnapshot) {
+        if stored.config.as_ref() != Some(&text.hash()) {
+            self.config = Some(PlannedConfig { text: text.clone(), at: stored.now });
+        }
+    }
+
+    /// Asks what runs of tenants that go to stop.
+    pub fn stop_leaving(&mut self) {
+        let leaving: HashSet<&TenantId> = self.remove_tenants.iter().collect();
+        let jobs = self.remove_jobs.iter().filter(|job| leaving.contains(&job.tenant));
+        self.stop = jobs.map(|job| job.key).collect();
     }
 
     /// The share of the jobs there were that this plan removes, 0.0 to 1.0.
@@ -259,6 +322,14 @@ pub struct PlanError {
     tenant: TenantId,
     job: JobName,
     source: ScheduleError,
+}
+
+impl PlanError {
+    /// Whose job it is.
+    #[must_use]
+    pub fn tenant(&self) -> &TenantId {
+        &self.tenant
+    }
 }
 
 /// Compares and plans. `stored_definition` gives the stored definition of an id, to tell whether a change touches
@@ -307,7 +378,8 @@ pub fn plan(
         let key = before.map_or_else(|| new_key(job, &mut keys), |before| before.key);
         let previous = before.filter(|before| before.active).and_then(|before| stored_definition(before.definition));
         let reschedule = !previous.as_ref().is_some_and(|old| old.same_due_times(&job.definition));
-        if reschedule {
+        let seeded = || job.definition.schedule.is_seeded();
+        if reschedule && (!definitions.contains_key(&id) || seeded()) {
             job.definition.schedule.compile(key).map_err(|source| PlanError {
                 tenant: job.tenant.clone(),
                 job: job.name.clone(),
@@ -336,8 +408,11 @@ pub fn plan(
         });
     }
 
-    for job in stored.jobs.iter().filter(|job| job.active && !kept.contains(&job.key)) {
-        plan.remove_jobs.push(RemoveJob { key: job.key, previous: stored_definition(job.definition) });
+    let refused: HashSet<&str> = desired.refused.iter().map(|refusal| refusal.tenant.as_str()).collect();
+    let goes = |job: &&StoredJob| job.active && !kept.contains(&job.key) && !refused.contains(job.tenant.as_str());
+    for job in stored.jobs.iter().filter(goes) {
+        let previous = stored_definition(job.definition);
+        plan.remove_jobs.push(RemoveJob { key: job.key, tenant: job.tenant.clone(), previous });
         plan.changes.push(Change { kind: ChangeKind::Remove, tenant: job.tenant.clone(), job: Some(job.name.clone()) });
     }
     plan.definitions = definitions.into_iter().collect();
@@ -383,7 +458,9 @@ fn plan_tenants(desired: &Desired, stored: &CatalogSnapshot, plan: &mut CatalogP
         plan.put_tenants.push(tenant.clone());
         plan.changes.push(Change { kind, tenant: tenant.id.clone(), job: None });
     }
-    for tenant in stored.tenants.iter().filter(|tenant| !wanted.contains(&tenant.id)) {
+    let refused: HashSet<&str> = desired.refused.iter().map(|refusal| refusal.tenant.as_str()).collect();
+    let goes = |tenant: &&Member| !wanted.contains(&tenant.id) && !refused.contains(tenant.id.as_str());
+    for tenant in stored.tenants.iter().filter(goes) {
         plan.remove_tenants.push(tenant.id.clone());
         plan.changes.push(Change { kind: ChangeKind::Remove, tenant: tenant.id.clone(), job: None });
     }

@@ -4,7 +4,7 @@
 //! executor that has seen an id never needs to fetch it again. Templates in a definition stay unrendered, since they
 //! may depend on the run; the executor renders them at each attempt.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -13,79 +13,14 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::id::{JobKey, QueueName, TenantId};
+use crate::command::CommandSpec;
+use crate::endpoint::HttpSpec;
+use crate::id::{JobKey, QueueName};
 use crate::limit::Limits;
 use crate::retry::RetryPolicy;
 use crate::schedule::{Blackout, CronError, CronExpr, DstPolicy, Moment, Schedule, Window, Zone, ZoneError};
-
-/// A tenant with the attributes that selectors and templates see.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tenant {
-    /// Its id.
-    pub id: TenantId,
-    /// The plan it is on.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub plan: Option<String>,
-    /// The features it has.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub features: BTreeSet<String>,
-    /// Its IANA time zone, if it states one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub timezone: Option<Zone>,
-    /// Free labels.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub labels: BTreeMap<String, String>,
-    /// Its share of what executors can do, beside others that wait; 1 to [`Tenant::MAX_WEIGHT`].
-    #[serde(default = "one", skip_serializing_if = "is_one")]
-    pub weight: u32,
-    /// What all its runs together may use.
-    #[serde(default, skip_serializing_if = "Limits::is_none")]
-    pub limits: Limits,
-    /// Where its own data is.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub database: Option<TenantDatabase>,
-}
-
-fn one() -> u32 {
-    1
-}
-
-fn is_one(number: &u32) -> bool {
-    *number == 1
-}
-
-impl Tenant {
-    /// The largest weight.
-    pub const MAX_WEIGHT: u32 = 1_000;
-
-    /// A tenant of which nothing but its id is known.
-    #[must_use]
-    pub fn new(id: TenantId) -> Self {
-        Self {
-            id,
-            plan: None,
-            features: BTreeSet::new(),
-            timezone: None,
-            labels: BTreeMap::new(),
-            weight: 1,
-            limits: Limits::default(),
-            database: None,
-        }
-    }
-}
-
-/// Where a tenant's own data is: a database, and perhaps a schema in it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TenantDatabase {
-    /// A URL without a password, or where to find one: `env:NAME` or `file:PATH`, looked up by the executor.
-    pub url: String,
-    /// Where to find the password, if the URL needs one: `env:NAME` or `file:PATH`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub password: Option<String>,
-    /// The schema that its statements see.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub schema: Option<String>,
-}
+use crate::statement::SqlStatement;
+pub use crate::tenant::{Tenant, TenantDatabase};
 
 /// The content hash of a [`Definition`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -118,9 +53,13 @@ pub struct Definition {
     pub schedule: ScheduleSpec,
     /// What it does.
     pub handler: HandlerSpec,
-    /// JSON handed to the handler as it stands.
+    /// JSON handed to the handler; as it stands unless [`Definition::templated`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payload: Option<serde_json::Value>,
+    /// Whether texts in the payload are templates. Payloads that were stored before templates could stand in them are none,
+    /// whatever braces they have.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub templated: bool,
     /// How long one attempt may take.
     #[serde(with = "crate::duration::text")]
     pub timeout: Duration,
@@ -187,6 +126,7 @@ impl Definition {
             schedule,
             handler,
             payload: None,
+            templated: false,
             timeout: Self::DEFAULT_TIMEOUT,
             retry: RetryPolicy::default(),
             overlap: Overlap::default(),
@@ -279,6 +219,16 @@ impl CatchUp {
             Self::Last => 0,
             Self::Skip { .. } => 1,
             Self::All { .. } => 2,
+        }
+    }
+
+    /// The word in config.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Last => "last",
+            Self::Skip { .. } => "skip",
+            Self::All { .. } => "all",
         }
     }
 
@@ -544,20 +494,14 @@ impl ScheduleSpec {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HandlerSpec {
-    /// Sends a request; a 2xx answer is success.
-    Http {
-        /// `GET`, `POST`, …
-        method: String,
-        /// A template; values are percent-encoded.
-        url: String,
-        /// Templates by header name.
-        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-        headers: BTreeMap<String, String>,
-    },
+    /// Sends a request.
+    Http(HttpSpec),
     /// Starts a program, without a shell; exit status 0 is success.
-    Command {
-        /// The program and its arguments, each a template, never split.
-        argv: Vec<String>,
+    Command(CommandSpec),
+    /// Runs statements in the tenant's own database, one after the other and in one transaction.
+    Sql {
+        /// The statements.
+        statements: Vec<SqlStatement>,
     },
     /// Calls a handler that the executor's binary registered.
     Named {

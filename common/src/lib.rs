@@ -6,9 +6,11 @@
 
 pub mod catalog;
 pub mod clock;
+pub mod command;
 pub mod config;
 pub mod definition;
 pub mod duration;
+pub mod endpoint;
 pub mod id;
 pub mod lease;
 pub mod ledger;
@@ -18,6 +20,9 @@ pub mod retry;
 pub mod roster;
 pub mod run;
 pub mod schedule;
+pub mod size;
+pub mod statement;
 pub mod store;
 mod suggest;
 pub mod template;
+mod tenant;

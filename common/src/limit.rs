@@ -119,6 +119,68 @@ impl TryFrom<String> for Rate {
     }
 }
 
+/// The latest starts that a rate counts: a sliding window over them. It never lets more than [`Rate::count`] start in any
+/// half-open stretch of [`Rate::per`].
+///
+/// Starts that fall into the same hundredth of the time are kept as one entry, under the latest of them: so there are
+/// about a hundred entries at most, and a place comes free a hundredth of the time late at worst, and never early.
+///
+/// Instants are microseconds on the store's clock. A clock that went back makes it stricter, not laxer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Window {
+    /// When, and how many; the oldest first.
+    entries: Vec<(i64, u32)>,
+}
+
+impl Window {
+    /// The window that a store kept: when, and how many, the oldest first.
+    #[must_use]
+    pub fn new(entries: Vec<(i64, u32)>) -> Self {
+        Self { entries }
+    }
+
+    /// What a store keeps of it.
+    #[must_use]
+    pub fn entries(&self) -> &[(i64, u32)] {
+        &self.entries
+    }
+
+    /// How many may start now.
+    #[must_use]
+    pub fn room(&self, rate: Rate, now: i64) -> u32 {
+        let counted = self.entries.iter().filter(|(at, _)| leaves(*at, rate) > now);
+        counted.fold(rate.count(), |room, (_, starts)| room.saturating_sub(*starts))
+    }
+
+    /// Counts so many starts now, and forgets what no longer counts.
+    pub fn take(&mut self, rate: Rate, now: i64, starts: u32) {
+        self.entries.retain(|(at, _)| leaves(*at, rate) > now);
+        if starts == 0 {
+            return;
+        }
+        let cell = i64::try_from(rate.per().as_micros() / 100).unwrap_or(i64::MAX).max(1);
+        let at = self.entries.last().map_or(now, |(last, _)| now.max(*last));
+        match self.entries.last_mut() {
+            // Cells of a fixed grid: one that moved along with each start would never leave the window.
+            Some(last) if last.0.div_euclid(cell) == at.div_euclid(cell) => {
+                *last = (at, last.1.saturating_add(starts));
+            }
+            _ => self.entries.push((at, starts)),
+        }
+    }
+
+    /// When the next of the starts that count now stops counting; `None` if none counts.
+    #[must_use]
+    pub fn next(&self, rate: Rate, now: i64) -> Option<i64> {
+        self.entries.iter().map(|(at, _)| leaves(*at, rate)).find(|leaves| *leaves > now)
+    }
+}
+
+/// When a start leaves the window.
+fn leaves(at: i64, rate: Rate) -> i64 {
+    at.saturating_add(i64::try_from(rate.per().as_micros()).unwrap_or(i64::MAX))
+}
+
 /// The id of a gate: a hash of what it limits, so that nobody has to look it up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GateId(i64);
@@ -222,6 +284,83 @@ mod tests {
             ["", "60", "60/", "/min", "0/min", "-1/min", "+1/min", "1.5/s", "60/fortnight", "1000001/s", "5/0s", "a/b"]
         {
             assert!(bad.parse::<Rate>().is_err(), "{bad:?}");
+        }
+    }
+
+    const SECOND: i64 = 1_000_000;
+
+    fn per_minute(count: u32) -> Rate {
+        Rate::new(count, Duration::from_secs(60)).unwrap()
+    }
+
+    #[test]
+    fn a_window_slides() {
+        let (mut window, rate) = (Window::default(), per_minute(5));
+        assert_eq!((window.room(rate, 0), window.next(rate, 0)), (5, None));
+        window.take(rate, 0, 3);
+        window.take(rate, 20 * SECOND, 2);
+        assert_eq!((window.room(rate, 20 * SECOND), window.next(rate, 20 * SECOND)), (0, Some(60 * SECOND)));
+        assert_eq!(window.room(rate, 60 * SECOND - 1), 0);
+        // Half-open: what started at 0 is not in the minute that begins then and has just passed.
+        assert_eq!((window.room(rate, 60 * SECOND), window.next(rate, 60 * SECOND)), (3, Some(80 * SECOND)));
+        window.take(rate, 60 * SECOND, 1);
+        assert_eq!(window.entries(), [(20 * SECOND, 2), (60 * SECOND, 1)]);
+    }
+
+    #[test]
+    fn starts_that_are_close_are_one_entry_that_leaves_with_the_latest() {
+        let (mut window, rate) = (Window::default(), per_minute(1_000));
+        for at in 0..100 {
+            window.take(rate, at * SECOND / 10, 1);
+        }
+        // A cell is 0.6 s, also if something starts all the time.
+        assert_eq!(window.entries().len(), 17);
+        assert_eq!(window.entries()[0], (SECOND / 2, 6));
+    }
+
+    #[test]
+    fn a_lower_rate_and_a_clock_that_goes_back_only_make_it_stricter() {
+        let mut window = Window::new(vec![(100 * SECOND, 4)]);
+        assert_eq!(window.room(per_minute(3), 100 * SECOND), 0);
+        assert_eq!(window.room(per_minute(5), 10 * SECOND), 1);
+        window.take(per_minute(5), 10 * SECOND, 1);
+        assert_eq!(window.entries(), [(100 * SECOND, 5)]);
+        window.take(per_minute(5), 200 * SECOND, 0);
+        assert_eq!(window.entries(), []);
+    }
+
+    proptest::proptest! {
+        /// Whoever takes what there is room for never starts more than the rate allows in any half-open stretch, and is
+        /// let through whenever a stretch that is a hundredth longer has room.
+        #[test]
+        fn no_stretch_has_more_starts_than_the_rate(
+            count in 1_u32..40,
+            per_ms in 1_u64..5_000,
+            steps in proptest::collection::vec((0_i64..200_000, 0_u32..20), 1..300),
+        ) {
+            let rate = Rate::new(count, Duration::from_millis(per_ms)).unwrap();
+            let per = i64::try_from(per_ms * 1_000).unwrap();
+            let (mut window, mut now, mut started) = (Window::default(), 1_700_000_000_000_000_i64, Vec::new());
+            let within = |started: &[(i64, u32)], from: i64, to: i64| -> u32 {
+                started.iter().filter(|(at, _)| (from..to).contains(at)).map(|(_, n)| n).sum()
+            };
+            for (wait, wanted) in steps {
+                now += wait;
+                let room = window.room(rate, now);
+                let before = within(&started, now - per - per / 100, now + 1);
+                proptest::prop_assert!(room + before >= count, "{room} although only {before} started");
+                let starts = wanted.min(room);
+                window.take(rate, now, starts);
+                started.push((now, starts));
+                proptest::prop_assert!(window.entries().len() <= 102);
+                proptest::prop_assert!(window.room(rate, now) == room - starts);
+                if let Some(next) = window.next(rate, now) {
+                    proptest::prop_assert!(window.room(rate, next) > window.room(rate, now));
+                }
+            }
+            for (at, _) in &started {
+                proptest::prop_assert!(within(&started, *at, at + per) <= count);
+            }
         }
     }
 

@@ -86,6 +86,49 @@ pub enum Secret {
     Plain(String),
 }
 
+/// Why a text is no reference to a secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SecretError {
+    /// `env:` without the name of a variable.
+    #[error("`env:` is followed by the name of an environment variable, as in `env:DB_PASSWORD`")]
+    Variable,
+    /// `file:` without a path.
+    #[error("`file:` is followed by a path, as in `file:/run/secrets/db-password`")]
+    Path,
+}
+
+impl Secret {
+    /// Reads `env:NAME` and `file:PATH`; any other text is a [`Secret::Plain`].
+    ///
+    /// # Errors
+    /// [`SecretError`], if it begins like a reference and is none.
+    pub fn parse(text: &str) -> Result<Self, SecretError> {
+        if let Some(name) = text.strip_prefix("env:") {
+            let is_name = !name.is_empty()
+                && !name.starts_with(|c: char| c.is_ascii_digit())
+                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+            return if is_name { Ok(Self::Env(name.to_owned())) } else { Err(SecretError::Variable) };
+        }
+        if let Some(path) = text.strip_prefix("file:") {
+            let is_path = !path.trim().is_empty() && !path.contains(char::is_control);
+            return if is_path { Ok(Self::File(path.to_owned())) } else { Err(SecretError::Path) };
+        }
+        Ok(Self::Plain(text.to_owned()))
+    }
+}
+
+impl std::fmt::Display for Secret {
+    /// The reference; a plain value as it stands.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Env(name) => write!(f, "env:{name}"),
+            Self::File(path) => write!(f, "file:{path}"),
+            Self::Plain(value) => f.write_str(value),
+        }
+    }
+}
+
 /// A tenant that a source names and that cannot be used. The others can.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Refusal {
@@ -95,4 +138,30 @@ pub struct Refusal {
     pub tenant: String,
     /// What is wrong, and what would be right.
     pub reason: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Secret, SecretError};
+
+    #[test]
+    fn references_are_read_and_written() {
+        for (text, secret) in [
+            ("env:DB_URL", Ok(Secret::Env("DB_URL".to_owned()))),
+            ("file:/run/secrets/db", Ok(Secret::File("/run/secrets/db".to_owned()))),
+            ("sqlite:a.db", Ok(Secret::Plain("sqlite:a.db".to_owned()))),
+            ("", Ok(Secret::Plain(String::new()))),
+            ("env:", Err(SecretError::Variable)),
+            ("env:1A", Err(SecretError::Variable)),
+            ("env:A B", Err(SecretError::Variable)),
+            ("file:", Err(SecretError::Path)),
+            ("file: ", Err(SecretError::Path)),
+            ("file:a\nb", Err(SecretError::Path)),
+        ] {
+            assert_eq!(Secret::parse(text), secret, "{text:?}");
+            if let Ok(secret) = secret {
+                assert_eq!(secret.to_string(), text);
+            }
+        }
+    }
 }

@@ -13,6 +13,8 @@
 //! On failure: a text that is no template is refused when the config is checked, with the place; a value that a
 //! tenant does not have is a [`RenderError`] that names both.
 
+mod body;
+
 use std::fmt;
 use std::ops::Range;
 
@@ -20,8 +22,11 @@ use jiff::Timestamp;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::definition::Tenant;
-use crate::id::{CorrelationId, JobName, TenantId};
+use crate::id::{CorrelationId, JobName, NameError, TenantId, check_name};
 use crate::suggest;
+
+pub(crate) use body::variables as body_variables;
+pub use body::{Body, BodyError, PAYLOAD_VARIABLES, Syntax};
 
 /// Everything but RFC 3986's unreserved characters.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -73,6 +78,8 @@ pub enum Variable {
     RunAttempt,
     /// `run.scheduled_for`, RFC 3339 in UTC
     RunScheduledFor,
+    /// `payload`, or a value in it: `payload.limit`, `payload.regions.0`. In a [`Body`] only.
+    Payload(String),
 }
 
 /// How values are written into the text.
@@ -82,6 +89,8 @@ pub enum Escape {
     None,
     /// Percent-encoded: URLs.
     Url,
+    /// As they are, and refused unless they are names by the rule for names: references, paths.
+    Name,
 }
 
 /// Where the values come from.
@@ -146,14 +155,19 @@ impl TemplateError {
     /// What would be right.
     #[must_use]
     pub fn help(&self) -> String {
+        self.help_among(&VARIABLES.join(", "))
+    }
+
+    /// The same where other variables can be used.
+    pub(crate) fn help_among(&self, variables: &str) -> String {
         match self {
             Self::Unclosed { .. } => {
                 "close it, as in `{{ tenant.id }}`; two literal braces are written `{{{{`".to_owned()
             }
             Self::Unknown { suggestion: Some(meant), .. } => {
-                format!("did you mean `{meant}`? There are {}", VARIABLES.join(", "))
+                format!("did you mean `{meant}`? There are {variables}")
             }
-            Self::Empty { .. } | Self::Unknown { .. } => format!("there are {}", VARIABLES.join(", ")),
+            Self::Empty { .. } | Self::Unknown { .. } => format!("there are {variables}"),
         }
     }
 }
@@ -176,6 +190,24 @@ pub enum RenderError {
         /// What was asked for.
         variable: Variable,
     },
+    /// The payload does not have the value.
+    #[error("the payload of job {job} has no `{name}`")]
+    NoPayload {
+        /// What was asked for.
+        name: String,
+        /// Of which job.
+        job: JobName,
+    },
+    /// A value is not what it must be in this place: a name.
+    #[error("the {} of tenant {tenant} cannot be used here: {error}", .variable.as_attribute())]
+    NotAName {
+        /// Which value.
+        variable: Variable,
+        /// Whose.
+        tenant: TenantId,
+        /// What is wrong with it.
+        error: NameError,
+    },
     /// A value turned a path segment into `.` or `..`.
     #[error("the values of tenant {tenant} make a `.` or `..` segment in the path of the URL")]
     DotSegment {
@@ -190,6 +222,13 @@ impl Template {
     /// # Errors
     /// [`TemplateError`], for the first place that is wrong.
     pub fn parse(text: &str) -> Result<Self, TemplateError> {
+        Self::parse_with(text, variable)
+    }
+
+    fn parse_with(
+        text: &str,
+        variable: impl Fn(&str, Range<usize>) -> Result<Variable, TemplateError>,
+    ) -> Result<Self, TemplateError> {
         let mut parts = Vec::new();
         let mut literal = String::new();
         let mut at = 0;
@@ -274,6 +313,7 @@ impl Template {
                     let value = variable.value(scope, &without_run)?;
                     match escape {
                         Escape::None => out.push_str(&value),
+                        Escape::Name => out.push_str(variable.as_name(&value, scope.tenant)?),
                         Escape::Url => out.extend(utf8_percent_encode(&value, RESERVED)),
                     }
                 }
@@ -316,6 +356,31 @@ impl Variable {
         matches!(self, Self::RunCorrelationId | Self::RunAttempt | Self::RunScheduledFor)
     }
 
+    /// Whether it is a value of the tenant alone.
+    #[must_use]
+    pub fn is_of_tenant(&self) -> bool {
+        !self.is_of_run() && !matches!(self, Self::JobName | Self::Payload(_))
+    }
+
+    /// The value, if it is one of the tenant and the tenant has it.
+    #[must_use]
+    pub fn of_tenant(&self, tenant: &Tenant) -> Option<String> {
+        match self {
+            Self::TenantId => Some(tenant.id.to_string()),
+            Self::TenantPlan => tenant.plan.clone(),
+            Self::TenantTimezone => tenant.timezone.as_ref().map(|zone| zone.name().to_owned()),
+            Self::TenantLabel(name) => tenant.labels.get(name).cloned(),
+            _ => None,
+        }
+    }
+
+    fn as_name<'v>(&self, value: &'v str, tenant: &Tenant) -> Result<&'v str, RenderError> {
+        match check_name("value", value) {
+            Ok(()) => Ok(value),
+            Err(error) => Err(RenderError::NotAName { variable: self.clone(), tenant: tenant.id.clone(), error }),
+        }
+    }
+
     /// What a tenant without it lacks: `timezone`, ``label `region` ``.
     pub(crate) fn as_attribute(&self) -> String {
         match self {
@@ -331,18 +396,17 @@ impl Variable {
         scope: &Scope<'_>,
         without_run: impl Fn(&Self) -> Result<String, RenderError>,
     ) -> Result<String, RenderError> {
-        let tenant = scope.tenant;
-        let missing = || RenderError::Missing { variable: self.clone(), tenant: tenant.id.clone() };
+        let missing = || RenderError::Missing { variable: self.clone(), tenant: scope.tenant.id.clone() };
         let of_run = |write: fn(RunScope) -> String| scope.run.map_or_else(|| without_run(self), |run| Ok(write(run)));
         match self {
-            Self::TenantId => Ok(tenant.id.to_string()),
-            Self::TenantPlan => tenant.plan.clone().ok_or_else(missing),
-            Self::TenantTimezone => tenant.timezone.as_ref().map(|zone| zone.name().to_owned()).ok_or_else(missing),
-            Self::TenantLabel(name) => tenant.labels.get(name).cloned().ok_or_else(missing),
+            Self::TenantId | Self::TenantPlan | Self::TenantTimezone | Self::TenantLabel(_) => {
+                self.of_tenant(scope.tenant).ok_or_else(missing)
+            }
             Self::JobName => Ok(scope.job.to_string()),
             Self::RunCorrelationId => of_run(|run| run.correlation_id.to_string()),
             Self::RunAttempt => of_run(|run| run.attempt.to_string()),
             Self::RunScheduledFor => of_run(|run| run.scheduled_for.to_string()),
+            Self::Payload(name) => Err(RenderError::NoPayload { name: name.clone(), job: scope.job.clone() }),
         }
     }
 }
@@ -358,8 +422,33 @@ impl fmt::Display for Variable {
             Self::RunCorrelationId => "run.correlation_id",
             Self::RunAttempt => "run.attempt",
             Self::RunScheduledFor => "run.scheduled_for",
+            Self::Payload(name) if name.is_empty() => "payload",
+            Self::Payload(name) => return write!(f, "payload.{name}"),
         })
     }
+}
+
+/// Writes the values into every text of a JSON value; keys and everything else stay as they are. What is rendered stays
+/// text, and a text that is no template, which no config makes, stays as it is.
+///
+/// # Errors
+/// [`RenderError`], as for each of the texts.
+pub fn render_json(value: &serde_json::Value, scope: &Scope<'_>) -> Result<serde_json::Value, RenderError> {
+    use serde_json::Value;
+    Ok(match value {
+        Value::String(text) if text.contains("{{") => match Template::parse(text) {
+            Ok(template) => Value::String(template.render(scope, Escape::None)?),
+            Err(_) => value.clone(),
+        },
+        Value::Array(items) => {
+            Value::Array(items.iter().map(|item| render_json(item, scope)).collect::<Result<_, _>>()?)
+        }
+        Value::Object(map) => {
+            let render = |(key, value): (&String, &Value)| Ok((key.clone(), render_json(value, scope)?));
+            Value::Object(map.iter().map(render).collect::<Result<_, RenderError>>()?)
+        }
+        other => other.clone(),
+    })
 }
 
 /// Reads the variable at `inner`, the bytes between the braces.

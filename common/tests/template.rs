@@ -6,7 +6,9 @@ use jiff::Timestamp;
 use leasehold_common::definition::Tenant;
 use leasehold_common::id::{CorrelationId, JobKey, JobName, RunKind, TenantId};
 use leasehold_common::schedule::Zone;
-use leasehold_common::template::{Escape, RenderError, RunScope, Scope, Template, TemplateError, VARIABLES};
+use leasehold_common::template::{
+    Escape, RenderError, RunScope, Scope, Template, TemplateError, VARIABLES, render_json,
+};
 use proptest::prelude::*;
 
 fn tenant() -> Tenant {
@@ -49,6 +51,26 @@ fn every_variable_has_its_value() {
     for name in VARIABLES {
         assert!(Template::parse(&format!("{{{{ {name} }}}}")).is_ok(), "{name} is listed and must parse");
     }
+}
+
+#[test]
+fn texts_in_json_are_templates_and_stay_texts() {
+    let (tenant, job) = (tenant(), JobName::new("sync").unwrap());
+    let scope = Scope { tenant: &tenant, job: &job, run: Some(run()) };
+    let value = serde_json::json!({
+        "{{ tenant.id }}": "{{ tenant.id }}", "deep": [{"n": 1, "t": "{{ run.attempt }}"}, null, true],
+        "literal": "{{{{ tenant.id }}", "none": "{{ tenant.id", "plain": "}}"
+    });
+    assert_eq!(
+        render_json(&value, &scope).unwrap(),
+        serde_json::json!({
+            "{{ tenant.id }}": "acme", "deep": [{"n": 1, "t": "2"}, null, true],
+            "literal": "{{ tenant.id }}", "none": "{{ tenant.id", "plain": "}}"
+        })
+    );
+    let lacking = Scope { tenant: &bare(), ..scope };
+    let error = render_json(&serde_json::json!(["{{ tenant.plan }}"]), &lacking).unwrap_err();
+    assert_eq!(error.to_string(), "tenant globex has no plan");
 }
 
 #[test]
@@ -164,5 +186,17 @@ proptest! {
             let back = percent_encoding::percent_decode_str(tail).decode_utf8().unwrap();
             prop_assert_eq!(back.as_ref(), value.as_str());
         }
+    }
+}
+
+#[test]
+fn a_name_is_written_as_it_is_and_nothing_else_is_written_in_its_place() {
+    let text = "file:/run/{{ tenant.id }}/{{ tenant.labels.region }}";
+    assert_eq!(render(text, &tenant(), None, Escape::Name).as_deref(), Ok("file:/run/acme/us"));
+    for region in ["..", "a/b", "", "/etc", "-x", "a b", "a\0", "\u{2024}\u{2024}", &"a".repeat(65)] {
+        let tenant = Tenant { labels: [("region".to_owned(), region.to_owned())].into(), ..tenant() };
+        let error = render(text, &tenant, None, Escape::Name).unwrap_err();
+        assert!(matches!(error, RenderError::NotAName { .. }), "{region:?}: {error}");
+        assert!(error.to_string().starts_with("the label `region` of tenant acme cannot be used here: "), "{error}");
     }
 }

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use clap::Args;
 use ipnet::IpNet;
+use leasehold_common::command::{VariableError, check_variable};
 use leasehold_common::id::QueueName;
 use leasehold_ops::args::duration;
+use leasehold_store::PoolOptions;
 
 use crate::options::ExecutorOptions;
 
@@ -54,6 +56,28 @@ pub struct ExecutorArgs {
     /// Where programs run, and what a relative program path is relative to
     #[arg(long, env = "LEASEHOLD_WORKDIR", default_value = ".", value_name = "DIR")]
     pub workdir: PathBuf,
+
+    /// Let the `cwd` of a program lead out of --workdir
+    #[arg(long, env = "LEASEHOLD_ALLOW_ANY_CWD", value_parser = clap::builder::BoolishValueParser::new())]
+    pub allow_any_cwd: bool,
+
+    /// A variable of this executor's own environment that programs get too; may be given more than once
+    #[arg(long, env = "LEASEHOLD_COMMAND_ENV", value_name = "NAME", value_parser = variable, value_delimiter = ',')]
+    pub command_env: Vec<String>,
+
+    /// The most connections to databases of tenants, in use or idle
+    #[arg(long, env = "LEASEHOLD_TENANT_CONNECTIONS", default_value_t = 32, value_name = "N",
+          value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub tenant_connections: u32,
+
+    /// The most of them that are in use for one tenant
+    #[arg(long, env = "LEASEHOLD_CONNECTIONS_PER_TENANT", default_value_t = 4, value_name = "N",
+          value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub connections_per_tenant: u32,
+
+    /// How long an idle connection to a tenant's database is kept
+    #[arg(long, env = "LEASEHOLD_TENANT_IDLE", default_value = "60s", value_name = "DURATION", value_parser = duration)]
+    pub tenant_idle: Duration,
 }
 
 impl ExecutorArgs {
@@ -68,6 +92,13 @@ impl ExecutorArgs {
             allow_commands: self.allow_commands,
             allow_net: self.allow_net.clone(),
             workdir: self.workdir.clone(),
+            allow_any_cwd: self.allow_any_cwd,
+            command_env: self.command_env.clone(),
+            tenant_databases: PoolOptions {
+                total: self.tenant_connections,
+                per_tenant: self.connections_per_tenant,
+                idle: self.tenant_idle,
+            },
             ..ExecutorOptions::default()
         }
     }
@@ -79,6 +110,14 @@ fn claim_ttl(text: &str) -> Result<Duration, String> {
         true => Err("must be at least 1s".to_owned()),
         false => Ok(ttl),
     }
+}
+
+/// The name of a variable that programs may get.
+fn variable(name: &str) -> Result<String, String> {
+    check_variable(name).map(|()| name.to_owned()).map_err(|error| match error {
+        VariableError::Malformed(_) => format!("{error}; write its name alone, as in AWS_REGION"),
+        VariableError::Reserved(_) => error.to_string(),
+    })
 }
 
 /// A network, or one address.

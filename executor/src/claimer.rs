@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::backoff::{Backoff, jittered};
+use crate::charges::Charges;
 use crate::live::{Live, Ticket};
 use crate::metric;
 use crate::recipes::{Prepared, Recipes};
@@ -56,6 +57,7 @@ pub(crate) struct Claimer {
     live: Arc<Live>,
     recipes: Recipes,
     runner: Arc<Runner>,
+    charges: Arc<Charges>,
     wake: Arc<Wake>,
     health: Part,
     poll: Duration,
@@ -78,8 +80,22 @@ impl Claimer {
         poll: Duration,
     ) -> Self {
         let recipes = Recipes::new(Arc::clone(&store));
+        let charges = Arc::clone(&runner.charges);
         let next_poll = Instant::now();
-        Self { store, request, live, recipes, runner, wake, health, poll, next_poll, next_due: None, more: true }
+        Self {
+            store,
+            request,
+            live,
+            recipes,
+            runner,
+            charges,
+            wake,
+            health,
+            poll,
+            next_poll,
+            next_due: None,
+            more: true,
+        }
     }
 
     /// Claims until told to stop; what it has claimed by then is started.
@@ -153,6 +169,7 @@ impl Claimer {
         metric::dismissed(&claimed);
         self.more = claimed.items.len() >= free || claimed.dismissed > 0;
         let count = claimed.items.len();
+        self.charges.claimed(&claimed.items);
         if count > 0 {
             let tickets = self.live.admit(claimed.claim, sent, claimed.items.iter().map(|run| run.id));
             self.start(claimed, tickets).await;

@@ -15,9 +15,11 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::announcer::Announcer;
+use crate::charges::Charges;
 use crate::claimer::Claimer;
 use crate::handler::Handler;
 use crate::handler::command::CommandHandler;
+use crate::handler::databases::Databases;
 use crate::handler::egress::Egress;
 use crate::handler::http::HttpHandler;
 use crate::heartbeat::Heartbeat;
@@ -106,10 +108,12 @@ impl Executor {
         let wake = Arc::new(Wake::default());
         let (reports, received) = mpsc::unbounded_channel();
         let (closing, stop) = (CancellationToken::new(), CancellationToken::new());
+        let charges = Arc::new(Charges::default());
         let runner = Arc::new(Runner {
             handlers: Arc::new(handlers_of(handlers, &options)),
             live: Arc::clone(&live),
             reports,
+            charges: Arc::clone(&charges),
             running: TaskTracker::new(),
             grace: options.stop_grace,
             stopping: shutdown.clone(),
@@ -145,6 +149,7 @@ impl Executor {
         );
         Parts {
             id,
+            charges: tokio::spawn(charges.run(Arc::clone(&store), stop.clone())),
             store,
             live,
             running: runner.running.clone(),
@@ -162,7 +167,8 @@ fn handlers_of(named: HashMap<String, Arc<dyn Handler>>, options: &ExecutorOptio
     Handlers {
         named,
         http: HttpHandler::new(Egress::new(&options.allow_net)),
-        command: options.allow_commands.then(|| CommandHandler::new(&options.workdir, options.stop_grace)),
+        command: options.allow_commands.then(|| CommandHandler::new(options)),
+        databases: Databases::new(options.tenant_databases),
     }
 }
 
@@ -189,6 +195,7 @@ struct Parts {
     reporter: JoinHandle<Tally>,
     heartbeat: JoinHandle<()>,
     announcer: JoinHandle<()>,
+    charges: JoinHandle<()>,
     /// Tells the reporter that no run is left.
     closing: CancellationToken,
     /// Tells the others to end.
@@ -233,6 +240,7 @@ impl Parts {
         self.stop.cancel();
         let _ = self.heartbeat.await;
         let _ = self.announcer.await;
+        let _ = self.charges.await;
         if let Ok(Err(error)) = timeout(Duration::from_secs(5), self.store.retire(id)).await {
             tracing::warn!(%error, "this executor stays on the list until it is forgotten");
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use leasehold_common::catalog::{CatalogPlan, CatalogSnapshot};
+use leasehold_common::catalog::{CatalogPlan, CatalogSnapshot, Member};
 use leasehold_common::definition::{Definition, DefinitionId, HandlerSpec, ScheduleSpec, Tenant};
 use leasehold_common::id::{CorrelationId, JobKey, JobName, TenantId};
 use leasehold_common::lease::{Acquired, Candidate, LeaseKind, Renewal, Term};
@@ -319,7 +319,7 @@ impl Catalog for Fake {
     async fn apply(&self, _: &CatalogPlan, _: Option<&Term>) -> StoreResult<Applied> {
         not_an_executors_call!()
     }
-    async fn tenants(&self, _: Option<&TenantId>, _: u32) -> StoreResult<Vec<Tenant>> {
+    async fn tenants(&self, _: Option<&TenantId>, _: u32) -> StoreResult<Vec<Member>> {
         not_an_executors_call!()
     }
     async fn jobs(&self, _: Option<&TenantId>, _: Option<&JobName>, _: u32) -> StoreResult<Vec<JobView>> {
@@ -332,6 +332,31 @@ impl Catalog for Fake {
         not_an_executors_call!()
     }
     async fn job_versions(&self, _: &TenantId, _: &JobName) -> StoreResult<Vec<JobVersion>> {
+        not_an_executors_call!()
+    }
+}
+
+#[async_trait]
+impl Roster for Fake {
+    async fn roster_state(&self) -> StoreResult<RosterState> {
+        not_an_executors_call!()
+    }
+    async fn config(&self) -> StoreResult<Option<ConfigInForce>> {
+        not_an_executors_call!()
+    }
+    async fn sources(&self) -> StoreResult<Vec<SourceView>> {
+        not_an_executors_call!()
+    }
+    async fn origins(&self, _: Option<&TenantId>, _: u32) -> StoreResult<Vec<(TenantId, String)>> {
+        not_an_executors_call!()
+    }
+    async fn snapshot_of(&self, _: &[TenantId]) -> StoreResult<CatalogSnapshot> {
+        not_an_executors_call!()
+    }
+    async fn record_sources(&self, _: &Term, _: &RosterRecord) -> StoreResult<Recorded> {
+        not_an_executors_call!()
+    }
+    async fn request_refresh(&self, _: bool) -> StoreResult<i64> {
         not_an_executors_call!()
     }
 }

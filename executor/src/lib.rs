@@ -25,9 +25,10 @@
 //! | `recipes` | what a claimed run does: definitions and tenants, cached |
 //! | `runner` | one attempt, from its claim to its report |
 //! | `verdict` | how an attempt's end is judged (pure) |
-//! | `handler` | what a run does: `http`, `command`, and Rust code by name |
+//! | `handler` | what a run does: `http`, `command`, `sql`, and Rust code by name; whose run it is |
 //! | `reporter` | bringing reports to the store, many at once |
 //! | `heartbeat` | keeping claims, and ending runs whose claim is lost |
+//! | `charges` | telling the store what runs took, so that tenants share fairly |
 //! | `announcer` | the list of executors that people see |
 //! | `live` | claims, runs and slots of this process |
 //! | `executor` | start, drain, stop |
@@ -36,6 +37,7 @@
 mod announcer;
 pub mod args;
 mod backoff;
+mod charges;
 mod claimer;
 mod executor;
 #[cfg(test)]
@@ -57,6 +59,7 @@ mod verdict;
 mod wake;
 
 pub use executor::{Executor, Summary};
-pub use handler::{Handler, HandlerError, RunContext};
+pub use handler::{Current, Handler, HandlerError, RunContext, TenantDb, current, spawn, spawn_blocking};
 pub use ipnet::IpNet;
+pub use leasehold_store::{PgTenantTransaction, PoolOptions, SqliteTenantTransaction, sqlx};
 pub use options::ExecutorOptions;

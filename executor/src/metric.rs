@@ -20,9 +20,10 @@ pub(crate) const STALE: &str = "leasehold_stale_reports_total";
 pub(crate) const LOST: &str = "leasehold_lost_claims_total";
 pub(crate) const STORE_ERRORS: &str = "leasehold_executor_store_errors_total";
 
-/// What becomes of items that leave the line without a run; `waits` for a run of their job.
-const DISMISSALS: [&str; 8] =
-    ["dead", "overlapped", "misfired", "cancelled", "paused", "expired", "superseded", "waits"];
+/// What becomes of items that leave the line without a run; `waits` for a run of their job, or for
+/// room under a limit.
+const DISMISSALS: [&str; 9] =
+    ["dead", "overlapped", "misfired", "cancelled", "paused", "gated", "expired", "superseded", "waits"];
 
 /// The store calls whose failures are counted.
 const CALLS: [&str; 5] = ["activate", "claim", "definitions", "extend", "settle"];

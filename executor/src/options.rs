@@ -6,6 +6,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use leasehold_common::clock::BootClock;
 use leasehold_common::id::QueueName;
+use leasehold_store::PoolOptions;
 
 /// How an executor works. [`Default`] is what the binary's flags default to.
 #[derive(Clone, Debug)]
@@ -29,6 +30,12 @@ pub struct ExecutorOptions {
     pub allow_net: Vec<IpNet>,
     /// Where programs run, and what a relative program path is relative to.
     pub workdir: PathBuf,
+    /// Whether a program may be started in a folder that is not below [`ExecutorOptions::workdir`].
+    pub allow_any_cwd: bool,
+    /// Variables of the executor's own environment that programs get beside PATH, HOME, LANG and TZ.
+    pub command_env: Vec<String>,
+    /// How many connections to databases of tenants there may be.
+    pub tenant_databases: PoolOptions,
     /// What claims are trusted by; tests set it.
     pub clock: BootClock,
 }
@@ -45,6 +52,9 @@ impl Default for ExecutorOptions {
             allow_commands: false,
             allow_net: Vec::new(),
             workdir: PathBuf::from("."),
+            allow_any_cwd: false,
+            command_env: Vec::new(),
+            tenant_databases: PoolOptions::default(),
             clock: BootClock::System,
         }
     }

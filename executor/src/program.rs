@@ -9,6 +9,7 @@ use leasehold_common::store::{SharedStore, StoreResult};
 use leasehold_ops::args::{LogArgs, OpsArgs, StoreArgs};
 use leasehold_ops::health::Health;
 use leasehold_ops::healthcheck::{self, Invocation};
+use leasehold_ops::queues::Queues;
 use leasehold_ops::{exit, recorder, server, shutdown, telemetry};
 use tokio_util::sync::CancellationToken;
 
@@ -75,7 +76,8 @@ async fn start(cli: Cli, register: impl FnOnce(Executor) -> Executor) -> ExitCod
     };
     let health = Health::new();
     let served = CancellationToken::new();
-    let ops = match server::serve(cli.ops.ops_listen, health.clone(), metrics, axum::Router::new(), served).await {
+    let queues = Queues::of(store.clone()).route();
+    let ops = match server::serve(cli.ops.ops_listen, health.clone(), metrics, queues, served).await {
         Ok(ops) => ops,
         Err(error) => return exit::failure(exit::FAILED, error),
     };

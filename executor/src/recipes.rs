@@ -15,11 +15,12 @@ use leasehold_common::definition::{Definition, DefinitionId, HandlerSpec, Tenant
 use leasehold_common::id::TenantId;
 use leasehold_common::retry::RetryPolicy;
 use leasehold_common::store::{ClaimedRun, SharedStore, StoreResult};
-use leasehold_common::template::Template;
 use lru::LruCache;
 use serde_json::Value;
 
+use crate::handler::command::CommandCall;
 use crate::handler::http::HttpCall;
+use crate::handler::sql::SqlCall;
 
 /// A few megabytes each.
 const RECIPES_KEPT: NonZeroUsize = NonZeroUsize::new(4_096).unwrap();
@@ -31,6 +32,8 @@ pub(crate) struct Recipe {
     /// What to do, or why nothing can be done.
     pub(crate) action: Result<Action, String>,
     pub(crate) payload: Option<Arc<Value>>,
+    /// Whether texts in the payload are templates.
+    pub(crate) templated: bool,
     pub(crate) timeout: Duration,
     pub(crate) retry: RetryPolicy,
 }
@@ -39,7 +42,8 @@ pub(crate) struct Recipe {
 #[derive(Debug)]
 pub(crate) enum Action {
     Http(HttpCall),
-    Command(Vec<Template>),
+    Command(CommandCall),
+    Sql(SqlCall),
     Named(String),
 }
 
@@ -49,6 +53,7 @@ impl Recipe {
             Ok(definition) => Self {
                 action: compile(&definition.handler),
                 payload: definition.payload.map(Arc::new),
+                templated: definition.templated,
                 timeout: definition.timeout,
                 retry: definition.retry,
             },
@@ -62,6 +67,7 @@ impl Recipe {
         Self {
             action: Err(message),
             payload: None,
+            templated: false,
             timeout: Definition::DEFAULT_TIMEOUT,
             retry: RetryPolicy::default(),
         }
@@ -75,11 +81,9 @@ impl Recipe {
 
 fn compile(handler: &HandlerSpec) -> Result<Action, String> {
     match handler {
-        HandlerSpec::Http { method, url, headers } => HttpCall::compile(method, url, headers).map(Action::Http),
-        HandlerSpec::Command { argv } => {
-            let parse = |part: &String| Template::parse(part).map_err(|error| format!("argument {part:?}: {error}"));
-            argv.iter().map(parse).collect::<Result<_, _>>().map(Action::Command)
-        }
+        HandlerSpec::Http(spec) => HttpCall::compile(spec).map(Action::Http),
+        HandlerSpec::Command(spec) => CommandCall::compile(spec).map(Action::Command),
+        HandlerSpec::Sql { statements } => SqlCall::compile(statements).map(Action::Sql),
         HandlerSpec::Named { name } => Ok(Action::Named(name.clone())),
     }
 }

@@ -18,7 +18,7 @@ use leasehold_common::id::{JobName, TenantId};
 use leasehold_common::retry::RetryPolicy;
 use leasehold_common::run::{Cause, clip};
 use leasehold_common::store::{AttemptReport, ClaimedRun, Verdict};
-use leasehold_common::template::RunScope;
+use leasehold_common::template::{RunScope, Scope, render_json};
 use metrics::histogram;
 use serde_json::Value;
 use tokio::sync::mpsc::UnboundedSender;
@@ -28,7 +28,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::Instrument;
 
+use crate::charges::Charges;
 use crate::handler::command::CommandHandler;
+use crate::handler::databases::Databases;
 use crate::handler::http::HttpHandler;
 use crate::handler::{Handler, HandlerError, RunContext};
 use crate::live::{Live, StopCause, Ticket};
@@ -57,16 +59,18 @@ pub(crate) struct Handlers {
     pub(crate) http: HttpHandler,
     /// `None`: programs are not allowed.
     pub(crate) command: Option<CommandHandler>,
+    pub(crate) databases: Databases,
 }
 
 impl Handlers {
     async fn run(&self, recipe: &Recipe, context: RunContext) -> Result<Value, HandlerError> {
         match recipe.action.as_ref().map_err(HandlerError::new)? {
             Action::Http(call) => self.http.call(call, context).await,
-            Action::Command(argv) => match &self.command {
-                Some(command) => command.call(argv, context).await,
+            Action::Command(call) => match &self.command {
+                Some(command) => command.call(call, context).await,
                 None => Err(HandlerError::new("this executor runs no commands; start it with --allow-commands")),
             },
+            Action::Sql(call) => call.call(&self.databases, context).await,
             Action::Named(name) => match self.named.get(name) {
                 Some(handler) => handler.run(context).await,
                 None => Err(self.unknown(name)),
@@ -87,6 +91,7 @@ pub(crate) struct Runner {
     pub(crate) handlers: Arc<Handlers>,
     pub(crate) live: Arc<Live>,
     pub(crate) reports: UnboundedSender<Ended>,
+    pub(crate) charges: Arc<Charges>,
     pub(crate) running: TaskTracker,
     pub(crate) grace: Duration,
     /// Cancelled when no new work may begin.
@@ -121,14 +126,18 @@ impl Runner {
             histogram!(metric::LATENESS).record(lateness(run.scheduled_for));
         }
         let ending = match tenant {
-            Some(tenant) => self.attempt(&recipe, context(&run, &recipe, tenant, &ticket), &ticket).await,
+            Some(tenant) => match self.context(&run, &recipe, tenant, &ticket) {
+                Ok(context) => self.attempt(&recipe, context, &ticket).await,
+                Err(error) => Some(Ending::Returned(Err(error))),
+            },
             None => Some(Ending::Returned(Err(HandlerError::new(format!("there is no tenant {}", run.tenant))))),
         };
+        let duration = started.elapsed();
+        self.charges.ended(&run, duration);
         let Some(ending) = ending else {
             tracing::warn!("the claim was lost: the run was ended, and another executor may run it");
             return;
         };
-        let duration = started.elapsed();
         histogram!(metric::RUN).record(duration);
         // Crashed attempts count, given back ones do not.
         let failures = run.attempt.saturating_sub(run.released);
@@ -186,10 +195,35 @@ impl Runner {
         }
     }
 
+    /// What the handler is told; fails if the tenant lacks a value that the payload asks for.
+    fn context(
+        &self,
+        run: &ClaimedRun,
+        recipe: &Recipe,
+        tenant: Arc<Tenant>,
+        ticket: &Ticket,
+    ) -> Result<RunContext, HandlerError> {
+        let scope = RunScope { correlation_id: run.id, attempt: run.attempt, scheduled_for: run.scheduled_for };
+        let payload = match recipe.payload.as_deref().filter(|_| recipe.templated) {
+            Some(payload) => {
+                let scope = Scope { tenant: &tenant, job: &run.job, run: Some(scope) };
+                Some(Arc::new(render_json(payload, &scope)?))
+            }
+            None => recipe.payload.clone(),
+        };
+        let context = RunContext::new(tenant, run.job.clone(), scope)
+            .with_payload(payload)
+            .with_cancellation(ticket.token())
+            .with_timeout(recipe.timeout)
+            .with_databases(self.handlers.databases.clone());
+        Ok(context)
+    }
+
     fn spawn(&self, recipe: Arc<Recipe>, context: RunContext) -> AbortOnDropHandle<Result<Value, HandlerError>> {
         let handlers = Arc::clone(&self.handlers);
+        let current = context.current();
         let run: BoxFuture<'static, _> = Box::pin(async move { handlers.run(&recipe, context).await });
-        AbortOnDropHandle::new(tokio::spawn(run.in_current_span()))
+        AbortOnDropHandle::new(tokio::spawn(current.scope(run).in_current_span()))
     }
 
     /// What the handler says once it was told to stop; `Some(None)` if it does not stop in time and is ended by
@@ -206,13 +240,6 @@ impl Runner {
             () = sleep(self.grace + LAST_WORD) => Some(None),
         }
     }
-}
-
-fn context(run: &ClaimedRun, recipe: &Recipe, tenant: Arc<Tenant>, ticket: &Ticket) -> RunContext {
-    let scope = RunScope { correlation_id: run.id, attempt: run.attempt, scheduled_for: run.scheduled_for };
-    RunContext::new(tenant, run.job.clone(), scope)
-        .with_payload(recipe.payload.clone())
-        .with_cancellation(ticket.token())
 }
 
 fn answer(said: Result<Result<Value, HandlerError>, JoinError>) -> Result<Value, HandlerError> {

@@ -10,6 +10,9 @@ use serde_json::Value;
 use crate::handler::HandlerError;
 use crate::live::StopCause;
 
+/// The longest wait that an endpoint can ask for.
+const AFTER_MAX: Duration = Duration::from_secs(3_600);
+
 /// How an attempt ended.
 #[derive(Debug)]
 pub(crate) enum Ending {
@@ -65,8 +68,14 @@ fn success(value: Value) -> Judgement {
 
 fn failure(error: &HandlerError, retry: &RetryPolicy, failures: u32, chance: f64) -> Judgement {
     let wait = if error.retry { retry.after_failure(failures, chance) } else { None };
+    let wait = wait.map(|wait| error.after.map_or(wait, |after| wait.max(asked(after, chance))));
     let verdict = wait.map_or(Verdict::Dead, Verdict::Retry);
     Judgement { verdict, result: None, error: Some(clip(&error.message)) }
+}
+
+/// The wait that an endpoint has asked for, and up to a quarter more: all that it sent away should not come back at once.
+fn asked(after: Duration, chance: f64) -> Duration {
+    after.min(AFTER_MAX).mul_f64(1.0 + 0.25 * chance.clamp(0.0, 1.0))
 }
 
 fn stopped(verdict: Verdict, what: &str, said: Option<Result<Value, HandlerError>>) -> Judgement {
@@ -128,7 +137,7 @@ mod tests {
     }
 
     fn failed(retry: bool) -> Result<Value, HandlerError> {
-        Err(HandlerError { message: "no".to_owned(), retry })
+        Err(HandlerError { retry, ..HandlerError::new("no") })
     }
 
     fn stop(cause: StopCause, said: Option<Result<Value, HandlerError>>) -> Ending {
@@ -142,6 +151,22 @@ mod tests {
         assert_eq!(after(2), Verdict::Retry(Duration::from_secs(2)));
         assert_eq!(after(3), Verdict::Dead);
         assert_eq!(rule(Ending::Returned(failed(false)), 1).verdict, Verdict::Dead);
+    }
+
+    #[test]
+    fn a_wait_that_was_asked_for_is_kept_within_an_hour_and_makes_no_attempt() {
+        let policy = RetryPolicy { attempts: 3, backoff: Backoff::default() };
+        let after = |seconds, failures, chance| {
+            let error = HandlerError::new("busy").retry_after(Duration::from_secs(seconds));
+            judge(Ending::Returned(Err(error)), &policy, failures, chance).verdict
+        };
+        assert_eq!(after(60, 1, 0.0), Verdict::Retry(Duration::from_secs(60)));
+        assert_eq!(after(60, 1, 1.0), Verdict::Retry(Duration::from_secs(75)));
+        assert_eq!(after(0, 2, 0.0), Verdict::Retry(Duration::from_secs(2)), "the job's own wait is longer");
+        assert_eq!(after(u64::MAX, 1, 0.0), Verdict::Retry(AFTER_MAX));
+        assert_eq!(after(60, 3, 0.0), Verdict::Dead);
+        let permanent = HandlerError::permanent("no").retry_after(Duration::from_secs(60));
+        assert_eq!(rule(Ending::Returned(Err(permanent)), 1).verdict, Verdict::Dead);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use common::{Fixture, definition, job};
+use leasehold_common::command::CommandSpec;
 use leasehold_common::definition::HandlerSpec;
 use leasehold_common::run::Outcome;
 use rustix::process::{Pid, Signal, kill_process};
@@ -36,6 +37,8 @@ fn wrong_usage_exits_2_and_says_what_would_be_right() {
         (&["--slots", "0"], "1.."),
         (&["--allow-net", "10.0.0.0/40"], "10.1.0.0/16"),
         (&["--queue", "a b"], "letters"),
+        (&["--command-env", "AWS_REGION=eu"], "AWS_REGION"),
+        (&["--command-env", "LEASEHOLD_STORE"], "written by the executor"),
         (&["--no-such-flag"], "--no-such-flag"),
         (&[], "--store"),
     ] {
@@ -111,9 +114,7 @@ fn get(ops: &str, path: &str) -> (u16, String) {
 #[tokio::test(flavor = "multi_thread")]
 async fn it_runs_work_answers_probes_and_drains_on_sigterm() {
     let fixture = Fixture::new().await;
-    let command = |script: &str| HandlerSpec::Command {
-        argv: ["sh", "-c", script].iter().map(|part| (*part).to_owned()).collect(),
-    };
+    let command = |script: &str| HandlerSpec::Command(CommandSpec::new(["sh", "-c", script]));
     let jobs = [
         (job("quick"), definition(command("echo quick"))),
         (job("long"), definition(command("touch started; sleep 0.7; echo long"))),
@@ -129,6 +130,8 @@ async fn it_runs_work_answers_probes_and_drains_on_sigterm() {
         assert!(metrics.contains(line), "{line} in {metrics}");
     }
     assert!(!metrics.contains("acme") && !metrics.contains("quick"), "{metrics}");
+    let (status, queues) = get(&started.ops, "/queues");
+    assert_eq!((status, queues.starts_with("{\"queues\":[")), (200, true), "{queues}");
     let probe = output(&["healthcheck", "--ops-listen", &started.ops]);
     assert_eq!(probe.status.code(), Some(0), "{probe:?}");
 

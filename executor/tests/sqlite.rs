@@ -10,7 +10,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use common::{Fixture, definition, job, named, open, until};
+use leasehold_common::command::CommandSpec;
 use leasehold_common::definition::{Definition, HandlerSpec};
+use leasehold_common::endpoint::HttpSpec;
 use leasehold_common::run::Outcome;
 use leasehold_common::store::Cancelled;
 use leasehold_executor::{Executor, ExecutorOptions, HandlerError, RunContext};
@@ -148,7 +150,7 @@ async fn programs_and_their_wildest_output_end_in_proper_reports() {
     let fixture = Fixture::new().await;
     fs::write(fixture.folder.path().join("report.sh"), "echo \"{\\\"tenant\\\": \\\"$LEASEHOLD_TENANT\\\"}\"\n")
         .unwrap();
-    let command = |argv: &[&str]| HandlerSpec::Command { argv: argv.iter().map(|part| (*part).to_owned()).collect() };
+    let command = |argv: &[&str]| HandlerSpec::Command(CommandSpec::new(argv.iter().copied()));
     let wild = "head -c 50000000 /dev/zero; printf '\\377\\000end'";
     let short = Definition { timeout: Duration::from_millis(200), ..definition(command(&["sleep", "300"])) };
     fixture
@@ -173,7 +175,8 @@ async fn programs_and_their_wildest_output_end_in_proper_reports() {
     assert!(text.ends_with("\u{fffd}\u{fffd}end") && text.len() < 20_000);
     assert_eq!(stories["bad"].outcome, Outcome::Dead);
     let error = stories["bad"].error.as_deref().unwrap();
-    assert!(error.starts_with("the program ended with exit status: 7: [… ") && error.ends_with("end"), "{error:.80}");
+    assert!(error.starts_with("the program ended with exit status: 7: \u{fffd}"), "{error:.80}");
+    assert!(error.contains(" [… 49") && error.ends_with("end"), "{error:.80}");
     assert_eq!(stories["slow"].outcome, Outcome::Dead);
     assert!(stories["slow"].error.as_deref().unwrap().starts_with("timed out after 200ms; "));
     running.stop().await;
@@ -188,11 +191,8 @@ async fn an_inner_address_is_refused_unless_its_network_is_allowed() {
     });
     tokio::spawn(async move { axum::serve(listener, router).await });
     let fixture = Fixture::new().await;
-    let http = |host: &str| HandlerSpec::Http {
-        method: "POST".to_owned(),
-        url: format!("http://{host}:{port}/{{{{ tenant.id }}}}"),
-        headers: BTreeMap::new(),
-    };
+    let http =
+        |host: &str| HandlerSpec::Http(HttpSpec::new("POST", format!("http://{host}:{port}/{{{{ tenant.id }}}}")));
     fixture.apply([(job("sync"), definition(http("0x7f.1")))], HOUR).await;
     let closed = fixture.start(options(), none);
     let refused = fixture.story(fixture.trigger("sync").await).await;

@@ -31,8 +31,20 @@ CREATE TABLE leasehold.gate (
 ) WITH (fillfactor = 50);
 CREATE INDEX gate_wake ON leasehold.gate (wake_at) WHERE wake_at IS NOT NULL;
 
--- The order of a line is virtual time. `v`: how far the lane was served. It begins at the clock's time, as the places
--- that the version before deals.
+-- How many more may pass a gate now; null: any number. Whoever acts on the answer has locked the gate.
+CREATE FUNCTION leasehold.room(lim integer, in_use integer, starts integer, per_us bigint, recent_at bigint[],
+                               recent_n integer[], now bigint)
+RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$ SELECT least(lim - in_use, starts - (
+    SELECT coalesce(sum(r.n), 0) FROM unnest(recent_at, recent_n) AS r(at, n) WHERE r.at > now - per_us)) $$;
+
+-- When the next start leaves the window of a gate's rate; null: none is in it.
+CREATE FUNCTION leasehold.next_start(per_us bigint, recent_at bigint[], now bigint)
+RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$ SELECT min(r.at) + per_us FROM unnest(recent_at) AS r(at) WHERE r.at > now - per_us $$;
+
+-- The order of a line is virtual time. `v`: how far the lane was served; while its line is empty, no less than the
+-- clock's time, so that the places of the version before fit in. `est`: the mean run time in it, 0: not known yet.
 CREATE TABLE leasehold.lane (
     queue text     NOT NULL,
     prio  smallint NOT NULL,
@@ -41,18 +53,26 @@ CREATE TABLE leasehold.lane (
     PRIMARY KEY (queue, prio)
 ) WITH (fillfactor = 50);
 
--- A tenant in a lane. `f`: where its last place ends. `est`: the mean run time of its runs there.
+-- A tenant in a lane. `f`: where its last place ends, corrected by what its runs really took. `est`: the mean run time
+-- of its runs there, 0: not known yet. The last dealing gave it `dealt` places of `cost / weight` each, from `base` to
+-- `tail`: it stays behind `tail` while that is not served, so that its own items keep their order.
 CREATE TABLE leasehold.share (
     queue     text     NOT NULL,
     prio      smallint NOT NULL,
     tenant_id text COLLATE "C" NOT NULL,
     f         bigint   NOT NULL,
     base      bigint   NOT NULL,
+    tail      bigint   NOT NULL,
     est       bigint   NOT NULL,
+    cost      bigint   NOT NULL,
     weight    integer  NOT NULL,
     dealt     integer  NOT NULL,
     PRIMARY KEY (queue, prio, tenant_id)
 ) WITH (fillfactor = 50);
+
+-- From one place of a tenant to its next.
+CREATE FUNCTION leasehold.step(cost bigint, weight integer) RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$ SELECT greatest(cost / weight, 1) $$;
 
 -- `cost`: the run time that its place was dealt with. An item that waits for room under a limit has the gate in
 -- `gate_id`, stands in no queue (the empty one), and has its own in `home`: claims never see it.

@@ -25,8 +25,8 @@ CREATE TABLE gate (
 ) STRICT;
 CREATE INDEX gate_wake ON gate (wake_at) WHERE wake_at IS NOT NULL;
 
--- The order of a line is virtual time. `v`: how far the lane was served. It begins at the clock's time, as the places
--- that the version before deals.
+-- The order of a line is virtual time. `v`: how far the lane was served; while its line is empty, no less than the
+-- clock's time, so that the places of the version before fit in. `est`: the mean run time in it, 0: not known yet.
 CREATE TABLE lane (
     queue TEXT    NOT NULL,
     prio  INTEGER NOT NULL,
@@ -35,14 +35,20 @@ CREATE TABLE lane (
     PRIMARY KEY (queue, prio)
 ) STRICT, WITHOUT ROWID;
 
--- A tenant in a lane. `f`: where its last place ends. `est`: the mean run time of its runs there.
+-- A tenant in a lane. `f`: where its last place ends, corrected by what its runs really took. `est`: the mean run time
+-- of its runs there, which is a guess until it is `measured`. The last dealing gave it `dealt` places, from `base` to
+-- `tail`: it stays behind `tail` while that is not served, so that its own items keep their order. `cost`: what the
+-- places of its waiting items were dealt with, more or less; 0 if with this and that.
 CREATE TABLE share (
     queue     TEXT    NOT NULL,
     prio      INTEGER NOT NULL,
     tenant_id TEXT    NOT NULL,
     f         INTEGER NOT NULL,
     base      INTEGER NOT NULL,
+    tail      INTEGER NOT NULL,
     est       INTEGER NOT NULL,
+    measured  INTEGER NOT NULL DEFAULT 0,
+    cost      INTEGER NOT NULL,
     weight    INTEGER NOT NULL,
     dealt     INTEGER NOT NULL,
     PRIMARY KEY (queue, prio, tenant_id)
@@ -54,6 +60,8 @@ ALTER TABLE ready ADD COLUMN cost    INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE ready ADD COLUMN gate_id INTEGER;
 ALTER TABLE ready ADD COLUMN home    TEXT;
 CREATE INDEX ready_limited ON ready (gate_id, prio, tag) WHERE gate_id IS NOT NULL;
+CREATE INDEX ready_limited_expires ON ready (expires_at) WHERE gate_id IS NOT NULL AND expires_at IS NOT NULL;
+CREATE INDEX ready_limited_misfires ON ready (misfire_at) WHERE gate_id IS NOT NULL AND misfire_at IS NOT NULL;
 
--- The gates that a claimed run holds, a JSON list.
+-- The gates that a run holds while it is claimed, a JSON list.
 ALTER TABLE running ADD COLUMN gates TEXT;

@@ -10,6 +10,7 @@
 //! | [`health`] | which parts of the process are alive and ready |
 //! | [`healthcheck`] | the client of `/readyz` for containers without a shell |
 //! | [`host`] | the name of this machine |
+//! | [`queues`] | `/queues` and `/queues/NAME`, and how the queues stand as metrics |
 //! | [`recorder`] | metrics |
 //! | [`server`] | `/livez`, `/readyz`, `/metrics` |
 //! | [`shutdown`] | signals |
@@ -41,6 +42,7 @@ pub mod health;
 pub mod healthcheck;
 pub mod host;
 mod process;
+pub mod queues;
 pub mod recorder;
 pub mod server;
 pub mod shutdown;

@@ -8,6 +8,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 use crate::process;
+use crate::queues::Queues;
 
 /// Upper bounds for histograms of seconds: from a round trip to a local store up to a long run.
 const SECONDS: [f64; 16] =
@@ -17,6 +18,8 @@ const SECONDS: [f64; 16] =
 #[derive(Clone)]
 pub struct Metrics {
     handle: PrometheusHandle,
+    /// Shown beside what was recorded.
+    queues: Option<Queues>,
 }
 
 impl std::fmt::Debug for Metrics {
@@ -40,7 +43,7 @@ pub fn install(binary: &'static str, version: &'static str) -> Result<Metrics, I
         return Ok(metrics.clone());
     }
     let builder = PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?;
-    let metrics = Metrics { handle: builder.install_recorder()? };
+    let metrics = Metrics { handle: builder.install_recorder()?, queues: None };
     describe(binary, version);
     Ok(INSTALLED.get_or_init(|| metrics).clone())
 }
@@ -52,11 +55,26 @@ fn describe(binary: &'static str, version: &'static str) {
 }
 
 impl Metrics {
-    /// All metrics in the Prometheus text format.
+    /// These metrics, with how the queues stand whenever somebody asks.
+    #[must_use]
+    pub fn with_queues(self, queues: Queues) -> Self {
+        Self { queues: Some(queues), ..self }
+    }
+
+    /// What was recorded, in the Prometheus text format.
     #[must_use]
     pub fn render(&self) -> String {
         let mut text = self.handle.render();
         text.push_str(&process::exposition());
+        text
+    }
+
+    /// All metrics: what was recorded, and what is asked for at this moment.
+    pub(crate) async fn exposition(&self) -> String {
+        let mut text = self.render();
+        if let Some(queues) = &self.queues {
+            text.push_str(&queues.exposition().await);
+        }
         text
     }
 

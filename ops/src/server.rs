@@ -124,7 +124,7 @@ fn answer(good: bool, snapshot: Snapshot) -> Response {
 }
 
 async fn render(State(metrics): State<Metrics>) -> Response {
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.render()).into_response()
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.exposition().await).into_response()
 }
 
 async fn run(listener: TcpListener, router: Router, metrics: Metrics, shutdown: CancellationToken) {

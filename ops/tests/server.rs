@@ -8,6 +8,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::routing::get;
 use leasehold_ops::health::Health;
+use leasehold_ops::queues::Queues;
 use leasehold_ops::server::{OpsServer, ServeError, serve};
 use leasehold_ops::{healthcheck, recorder};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -49,6 +50,23 @@ async fn readyz_names_what_is_not_ready() {
     );
     assert_eq!(fetch(server.address(), "/livez").await.0, "200");
     assert_eq!(fetch(server.address(), "/queues").await, ("200".to_owned(), "[]".to_owned()));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn queues_that_are_not_known_are_503_and_no_metric() {
+    let queues = Queues::default();
+    let metrics = recorder::install("test", "1.2.3").unwrap().with_queues(queues.clone());
+    let any = "127.0.0.1:0".parse().unwrap();
+    let server = serve(any, Health::new(), metrics, queues.route(), CancellationToken::new()).await.unwrap();
+    for path in ["/queues", "/queues/default"] {
+        let (status, body) = fetch(server.address(), path).await;
+        let body: serde_json::Value = serde_json::from_str(&body).unwrap();
+        assert_eq!((status.as_str(), body), ("503", serde_json::json!({"error": "the store is not open yet"})));
+    }
+    assert_eq!(fetch(server.address(), "/queues/not%20a%20name").await.0, "404");
+    let (status, body) = fetch(server.address(), "/metrics").await;
+    assert!(status == "200" && !body.contains("leasehold_queue_"), "{body}");
     server.stop().await;
 }
 

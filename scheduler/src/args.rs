@@ -36,6 +36,10 @@ pub struct SchedulerArgs {
     #[arg(long, env = "LEASEHOLD_KEEP", default_value = "30d", value_name = "DURATION", value_parser = positive_duration)]
     pub keep: Duration,
 
+    /// How long a source of tenants may take to answer
+    #[arg(long, env = "LEASEHOLD_ROSTER_TIMEOUT", default_value = "1m", value_name = "DURATION", value_parser = positive_duration)]
+    pub roster_timeout: Duration,
+
     /// For tests of a fail-over only, see [`SchedulerOptions::pause_before_dispatch`].
     #[arg(long, env = "LEASEHOLD_TEST_PAUSE_BEFORE_DISPATCH", hide = true, value_parser = duration)]
     pub test_pause_before_dispatch: Option<Duration>,
@@ -50,6 +54,7 @@ impl fmt::Debug for SchedulerArgs {
             .field("lease_retry", &self.lease_retry)
             .field("look_ahead", &self.look_ahead)
             .field("keep", &self.keep)
+            .field("roster_timeout", &self.roster_timeout)
             .finish_non_exhaustive()
     }
 }
@@ -69,6 +74,7 @@ impl SchedulerArgs {
             timing,
             look_ahead: self.look_ahead,
             keep: self.keep,
+            roster_timeout: self.roster_timeout,
             pause_before_dispatch: self.test_pause_before_dispatch,
         })
     }

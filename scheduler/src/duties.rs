@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use leasehold_common::store::Schedules;
+use leasehold_common::store::{Schedules, SharedStore};
 use tokio::task::JoinSet;
 
 use crate::dispatcher::Dispatcher;
 use crate::elector::Duties;
 use crate::options::SchedulerOptions;
 use crate::pruner::Pruner;
+use crate::reconciler::Reconciler;
 use crate::rescuer::Rescuer;
 use crate::service::drive;
 use crate::sweeper::Sweeper;
@@ -18,6 +19,8 @@ use crate::term::{End, LeaderTerm};
 
 pub(crate) struct LeaderDuties {
     pub(crate) store: Arc<dyn Schedules>,
+    /// The same store as a whole, for the reconciler; none in tests of the other services.
+    pub(crate) whole: Option<SharedStore>,
     pub(crate) options: SchedulerOptions,
 }
 
@@ -46,6 +49,10 @@ impl LeaderDuties {
         services.spawn(drive(sweeper, Duration::ZERO, term.clone()));
         let pruner = Pruner::new(Arc::clone(&self.store), self.options.keep);
         services.spawn(drive(pruner, Pruner::first_pause(), term.clone()));
+        if let Some(store) = &self.whole {
+            let reconciler = Reconciler::new(Arc::clone(store), self.options.roster_timeout);
+            services.spawn(drive(reconciler, Duration::ZERO, term.clone()));
+        }
         services
     }
 }
@@ -68,7 +75,7 @@ mod tests {
         store.overdue.store(1, Ordering::SeqCst);
         let definition = store.define_cron(1, "* * * * *");
         store.add(1, definition, store.now());
-        let duties = LeaderDuties { store: store.clone(), options: SchedulerOptions::default() };
+        let duties = LeaderDuties { store: store.clone(), whole: None, options: SchedulerOptions::default() };
         let term = term(&BootClock::manual());
         let running = tokio::spawn({
             let term = term.clone();

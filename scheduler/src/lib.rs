@@ -1,10 +1,10 @@
 //! The scheduler: elects one leader among its replicas, and does the leader's work.
 //!
 //! Owns who leads and for how long ([`LeaderTerm`]), the fan-out of due work, the rescue of runs whose executor is gone,
-//! the end of items that nobody ran in time, and the pruning of old reports. Must not know how a run is executed, how the store keeps anything, or how config
-//! becomes a catalog: the catalog in the store is all it reads.
+//! the end of items that nobody ran in time, the pruning of old reports, and the tenants of live sources. Must not know
+//! how a run is executed, how the store keeps anything, or what the keys of a config mean.
 //!
-//! Replicas are alike. Each one alternates between follower and leader (see `elector`); while it leads, four services
+//! Replicas are alike. Each one alternates between follower and leader (see `elector`); while it leads, five services
 //! run, each of them a `tick` that can be called alone and a loop that only waits between two ticks:
 //!
 //! | service | does | how often |
@@ -13,6 +13,7 @@
 //! | `rescuer` | takes back the runs of executors that are gone | 1 s |
 //! | `sweeper` | ends items that nobody ran in time | 1 s |
 //! | `pruner` | deletes reports past their age | 1 min |
+//! | `reconciler` | keeps tenants and jobs as the config in force and its live sources say | as the config says |
 //!
 //! Invariants: a service asks [`LeaderTerm::trusted`] before each write (I4), and the store checks the term within each
 //! write (I3). The first makes a late write rare, the second makes it harmless.
@@ -27,6 +28,7 @@ mod elector;
 mod measure;
 mod options;
 mod pruner;
+mod reconciler;
 mod rescuer;
 mod scheduler;
 mod service;
@@ -38,5 +40,6 @@ mod testing;
 mod zone_data;
 
 pub use options::SchedulerOptions;
+pub use reconciler::Planner;
 pub use scheduler::Scheduler;
 pub use term::{End, LeaderTerm};

@@ -2,12 +2,12 @@
 
 use std::process::ExitCode;
 
-use axum::Router;
 use clap::Parser;
 use leasehold_common::store::SharedStore;
 use leasehold_ops::args::{LogArgs, OpsArgs, StoreArgs};
 use leasehold_ops::health::Health;
 use leasehold_ops::healthcheck::{self, Invocation};
+use leasehold_ops::queues::Queues;
 use leasehold_ops::server::{self, OpsServer};
 use leasehold_ops::{exit, recorder, shutdown, telemetry};
 use leasehold_scheduler::args::SchedulerArgs;
@@ -46,13 +46,14 @@ async fn main() -> ExitCode {
 async fn run(cli: Cli) -> Result<ExitCode, ExitCode> {
     let options = cli.scheduler.options().map_err(|error| exit::failure(exit::USAGE, error))?;
     telemetry::init(&cli.log);
-    let (health, shutdown) = (Health::new(), shutdown::on_signal());
-    let ops = start_ops(&cli.ops, &health).await?;
+    let (health, shutdown, queues) = (Health::new(), shutdown::on_signal(), Queues::default());
+    let ops = start_ops(&cli.ops, &health, &queues).await?;
     let scheduled = tokio::select! {
         scheduler = open(&cli, options, &health) => Some(scheduler?),
         () = shutdown.cancelled() => None,
     };
     if let Some((scheduler, store)) = scheduled {
+        queues.opened(store.clone());
         scheduler.run(shutdown).await;
         store.close().await;
     }
@@ -60,9 +61,10 @@ async fn run(cli: Cli) -> Result<ExitCode, ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn start_ops(args: &OpsArgs<7071>, health: &Health) -> Result<OpsServer, ExitCode> {
+async fn start_ops(args: &OpsArgs<7071>, health: &Health, queues: &Queues) -> Result<OpsServer, ExitCode> {
     let metrics = recorder::install(NAME, VERSION).map_err(|error| exit::failure(exit::FAILED, error))?;
-    server::serve(args.ops_listen, health.clone(), metrics, Router::new(), CancellationToken::new())
+    let metrics = metrics.with_queues(queues.clone());
+    server::serve(args.ops_listen, health.clone(), metrics, queues.route(), CancellationToken::new())
         .await
         .map_err(|error| exit::failure(exit::FAILED, error))
 }

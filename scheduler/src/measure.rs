@@ -4,13 +4,13 @@
 
 use std::time::Duration;
 
-use leasehold_common::store::Fanned;
+use leasehold_common::store::{Fanned, SourceRecord};
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
 use crate::term::End;
 
 /// The services that write under a term, as in the label `service`.
-const SERVICES: [&str; 4] = ["dispatcher", "rescuer", "sweeper", "pruner"];
+const SERVICES: [&str; 5] = ["dispatcher", "rescuer", "sweeper", "pruner", "reconciler"];
 
 /// What becomes of due times before any executor has them, as in the label `outcome`.
 const OUTCOMES: [&str; 6] = ["queued", "misfired", "paused", "blacked_out", "expired", "gated"];
@@ -53,6 +53,11 @@ fn describe() {
     describe_gauge!("leasehold_unplannable_jobs", "Jobs that are due and whose definition cannot be read.");
     describe_counter!("leasehold_rescued_runs_total", "Runs taken back from executors that are gone.");
     describe_counter!("leasehold_pruned_reports_total", "Reports deleted because of their age.");
+    describe_gauge!("leasehold_roster_tenants", "Tenants that are taken from a source, by source.");
+    describe_gauge!("leasehold_roster_refused", "Tenants of a source that cannot be used, by source.");
+    describe_counter!("leasehold_roster_failures_total", "Answers of a source that could not be used, by source.");
+    describe_gauge!("leasehold_roster_last_success_timestamp_seconds", "When a source last gave a good answer.");
+    describe_histogram!("leasehold_roster_seconds", "Time from asking the sources to the last write.");
     describe_counter!("leasehold_service_errors_total", "Ticks of a leader's service that failed, by service.");
 }
 
@@ -111,6 +116,33 @@ pub(crate) fn backlog(lag: Duration, unplannable: usize) {
 pub(crate) fn rescued(requeued: u64, dead: u64) {
     counter!("leasehold_rescued_runs_total", "to" => "requeued").increment(requeued);
     counter!("leasehold_rescued_runs_total", "to" => "dead").increment(dead);
+}
+
+/// How the sources stand after they were asked.
+pub(crate) fn roster(sources: &[SourceRecord], took: Duration) {
+    if !sources.is_empty() {
+        histogram!("leasehold_roster_seconds").record(took);
+    }
+    for record in sources {
+        let source = record.source.clone();
+        gauge!("leasehold_roster_tenants", "source" => source.clone()).set(record.tenants as f64);
+        gauge!("leasehold_roster_refused", "source" => source.clone()).set(record.refused as f64);
+        counter!("leasehold_roster_failures_total", "source" => source.clone()).increment(0);
+        if record.is_good() {
+            let now = jiff::Timestamp::now().as_second() as f64;
+            gauge!("leasehold_roster_last_success_timestamp_seconds", "source" => source).set(now);
+        }
+    }
+}
+
+/// What a leader sees is not known to a follower.
+pub(crate) fn roster_over(source: &str) {
+    gauge!("leasehold_roster_tenants", "source" => source.to_owned()).set(0.0);
+    gauge!("leasehold_roster_refused", "source" => source.to_owned()).set(0.0);
+}
+
+pub(crate) fn roster_failed(source: &str) {
+    counter!("leasehold_roster_failures_total", "source" => source.to_owned()).increment(1);
 }
 
 pub(crate) fn pruned(reports: u64) {

@@ -13,6 +13,8 @@ pub struct SchedulerOptions {
     pub look_ahead: Duration,
     /// How long reports are kept.
     pub keep: Duration,
+    /// How long a source of tenants may take to answer.
+    pub roster_timeout: Duration,
     /// For tests of a fail-over only: how long to stand still between the decision to write and the write, so that a
     /// leader can be stopped there and its write be attempted after another one took over.
     pub pause_before_dispatch: Option<Duration>,
@@ -28,6 +30,7 @@ impl Default for SchedulerOptions {
             },
             look_ahead: Duration::from_secs(15),
             keep: Duration::from_secs(30 * 86_400),
+            roster_timeout: Duration::from_secs(60),
             pause_before_dispatch: None,
         }
     }

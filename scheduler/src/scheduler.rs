@@ -42,7 +42,7 @@ impl Scheduler {
             candidate: candidate(kind),
             timing: options.timing,
             clock: BootClock::System,
-            duties: Arc::new(LeaderDuties { store: Arc::clone(&store) as _, options }),
+            duties: Arc::new(LeaderDuties { store: Arc::clone(&store) as _, whole: Some(Arc::clone(&store)), options }),
             part: Arc::new(health.part("elector", Some(Elector::silence(&options.timing)))),
             mood: Mood::default(),
         };

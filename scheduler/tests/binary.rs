@@ -182,6 +182,47 @@ async fn it_becomes_ready_and_gives_the_lease_back_on_sigterm() {
     assert_eq!(check(&address), Some(1));
 }
 
+#[tokio::test]
+async fn it_tells_how_the_queues_stand() {
+    let fixture = fixture().await;
+    let text = r#"
+version: 1
+tenants: [{id: acme}]
+jobs: [{name: tick, every: 1h, queue: big, command: {argv: ["true"]}}]
+"#;
+    let config = config::check("test.yaml", text, &|_| None).config.unwrap();
+    let snapshot = fixture.store.snapshot().await.unwrap();
+    let desired = config.desired(snapshot.now, &[]);
+    fixture.store.apply(&catalog::plan(&desired, &snapshot, |_| None).unwrap(), None).await.unwrap();
+    let (tenant, job) = ("acme".parse().unwrap(), "tick".parse().unwrap());
+    for _ in 0..3 {
+        fixture.store.trigger(&tenant, &job, true).await.unwrap().unwrap();
+    }
+    let replica = Replica::start(&fixture.url, &[]);
+    let body = |path: &str| {
+        let answer = replica.get(path).unwrap_or_default();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
+        (head.split(' ').nth(1).unwrap_or_default().to_owned(), body.to_owned())
+    };
+    until("the store is open", || body("/queues").0 == "200");
+    let all: serde_json::Value = serde_json::from_str(&body("/queues").1).unwrap();
+    let [queue] = all["queues"].as_array().unwrap().as_slice() else { panic!("{all}") };
+    assert!(queue["oldest_age_ms"].as_i64().is_some_and(|age| age >= 0), "{queue}");
+    assert_eq!(
+        (&queue["queue"], &queue["depth"], &queue["limited"], &queue["running"]),
+        (&"big".into(), &3.into(), &0.into(), &0.into())
+    );
+    let one: serde_json::Value = serde_json::from_str(&body("/queues/big").1).unwrap();
+    assert_eq!((&one["queue"], &one["depth"], &one["work"]), (&"big".into(), &3.into(), &3.into()));
+    let idle: serde_json::Value = serde_json::from_str(&body("/queues/idle").1).unwrap();
+    assert_eq!((&idle["queue"], &idle["work"], &idle["oldest_age_ms"]), (&"idle".into(), &0.into(), &().into()));
+    assert_eq!(body("/queues/a%20b").0, "404");
+    // Any replica shows them, whether it leads or not.
+    for line in ["leasehold_queue_depth{queue=\"big\"} 3", "leasehold_queue_limited{queue=\"big\"} 0"] {
+        assert!(replica.metric(line), "{line} in {}", body("/metrics").1);
+    }
+}
+
 /// Invariant I3 with real processes: a leader is stopped between its decision and its write, another one takes over,
 /// and the write is attempted afterwards.
 #[tokio::test]
@@ -192,8 +233,8 @@ version: 1
 tenants: [{id: acme}]
 jobs: [{name: tick, cron: "* * * * * *", command: {argv: ["true"]}}]
 "#;
-    let desired = config::check("test.yaml", text, &|_| None).config.unwrap().desired();
     let snapshot = fixture.store.snapshot().await.unwrap();
+    let desired = config::check("test.yaml", text, &|_| None).config.unwrap().desired(snapshot.now, &[]);
     fixture.store.apply(&catalog::plan(&desired, &snapshot, |_| None).unwrap(), None).await.unwrap();
 
     let paused = Replica::start(&fixture.url, &[("LEASEHOLD_TEST_PAUSE_BEFORE_DISPATCH", "1s")]);

@@ -55,8 +55,8 @@ impl Fixture {
 
     async fn apply(&self, text: &str) {
         let checked = config::check("test.yaml", text, &|_| None);
-        let desired = checked.config.unwrap().desired();
         let snapshot = self.store.snapshot().await.unwrap();
+        let desired = checked.config.unwrap().desired(snapshot.now, &[]);
         self.store.apply(&catalog::plan(&desired, &snapshot, |_| None).unwrap(), None).await.unwrap();
     }
 

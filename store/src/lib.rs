@@ -11,8 +11,11 @@ mod migrations;
 mod past;
 mod postgres;
 mod redis_lock;
+mod roster;
+mod roster_source;
 mod rows;
 mod sqlite;
+mod tenant_db;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +30,14 @@ use leasehold_common::store::{DueBatch, DueJob, ErrorKind, LATE, Lease, Pause, S
 use rand::seq::SliceRandom as _;
 
 pub use clock::WallClock;
+pub use tenant_db::{
+    Param, PgTenantTransaction, Place, PoolOptions, SqliteTenantTransaction, StatementDone, TenantDbError, TenantPools,
+    TenantStatement,
+};
+
+pub use roster_source::{AskLimits, ask_sql};
+/// What transactions of tenants run on: a handler uses the same version.
+pub use sqlx;
 
 /// The error of a run that was held by an executor that is gone.
 const LOST_EXECUTOR: &str = "the executor was lost: its claim expired without a heartbeat";
@@ -88,6 +99,15 @@ fn skip_reason(outcome: Outcome) -> &'static str {
         Outcome::Superseded => "the job's schedule was changed before a leader fanned this one out",
         _ => "the job was removed before a leader fanned this one out",
     }
+}
+
+/// A key that another job has already (one chance in 2^62 for a pair of jobs) ends the apply: two jobs must not be one.
+fn all_written(written: u64, jobs: usize) -> StoreResult<()> {
+    if written == jobs as u64 {
+        return Ok(());
+    }
+    let what = "two jobs came to the same key; give one of them another name";
+    Err(StoreError::new(ErrorKind::Invalid, "apply the catalog", what))
 }
 
 /// Gates of a job as both stores keep or read them: a JSON list, nothing for none.

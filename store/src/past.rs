@@ -38,9 +38,9 @@ impl Account {
 /// The accounts of jobs.
 pub(crate) type Accounts = HashMap<JobKey, Account>;
 
-/// The jobs whose due times a plan changes or ends.
+/// The jobs whose due times a plan changes or ends. One that never was before leaves nothing behind.
 pub(crate) fn changed_jobs(plan: &CatalogPlan) -> Vec<i64> {
-    let rescheduled = plan.put_jobs.iter().filter(|job| job.reschedule).map(|job| job.key);
+    let rescheduled = plan.put_jobs.iter().filter(|job| job.reschedule && job.version > 1).map(|job| job.key);
     rescheduled.chain(plan.remove_jobs.iter().map(|job| job.key)).map(JobKey::as_i64).collect()
 }
 

@@ -11,8 +11,8 @@ macro_rules! readers {
         use leasehold_common::limit::GateId;
         use leasehold_common::run::{Cause, Outcome, Report, RunState, RunView};
         use leasehold_common::store::{
-            DueJob, ErrorKind, ExecutorView, JobHistory, JobVersion, JobView, Pause, PauseView, SlowJob, StoreError,
-            StoreResult,
+            ConfigInForce, DueJob, ErrorKind, ExecutorView, JobHistory, JobVersion, JobView, Pass, Pause, PauseView,
+            RosterState, SlowJob, SourceView, StoreError, StoreResult,
         };
         use sqlx::Row as _;
         use uuid::Uuid;
@@ -252,11 +252,47 @@ macro_rules! readers {
             Ok(Member { tenant: tenant(row, 0)?, source: get(row, 1)?, row: get(row, 2)? })
         }
 
+        fn parsed<T: serde::de::DeserializeOwned>(text: &str) -> StoreResult<T> {
+            serde_json::from_str(text).map_err(|error| StoreError::new(ErrorKind::Corrupt, READ, error))
+        }
+
+        /// now, config, asked, drop allowed, done, config of the pass, instant of the pass.
+        pub(crate) fn roster_state(row: &$row) -> StoreResult<RosterState> {
+            let pass = get::<Option<i64>>(row, 5)?.zip(at_opt(row, 6)?).map(|(config, at)| Pass { config, at });
+            Ok(RosterState {
+                now: at(row, 0)?,
+                config: get(row, 1)?,
+                asked: get(row, 2)?,
+                drop_allowed: get(row, 3)?,
+                done: get(row, 4)?,
+                pass,
+            })
+        }
+
+        /// config, revision, instant.
+        pub(crate) fn config_in_force(row: &$row) -> StoreResult<ConfigInForce> {
+            Ok(ConfigInForce { text: parsed(get(row, 0)?)?, revision: get(row, 1)?, at: at(row, 2)? })
+        }
+
+        /// name, asked, good, tenants, refused, refusals, error, held.
+        pub(crate) fn source(row: &$row) -> StoreResult<SourceView> {
+            let number = |index| get::<i64>(row, index).map(|number| u64::try_from(number).unwrap_or(0));
+            Ok(SourceView {
+                source: get(row, 0)?,
+                asked_at: at_opt(row, 1)?,
+                good_at: at_opt(row, 2)?,
+                tenants: number(3)?,
+                refused: number(4)?,
+                refusals: parsed(get(row, 5)?)?,
+                error: get(row, 6)?,
+                held: get::<Option<&str>>(row, 7)?.map(parsed).transpose()?,
+            })
+        }
+
         /// Gates as a JSON list of their ids, or null for none.
         fn gates(row: &$row, index: usize) -> StoreResult<Vec<GateId>> {
             let Some(text) = get::<Option<&str>>(row, index)? else { return Ok(Vec::new()) };
-            let ids: Vec<i64> =
-                serde_json::from_str(text).map_err(|error| StoreError::new(ErrorKind::Corrupt, READ, error))?;
+            let ids: Vec<i64> = parsed(text)?;
             Ok(ids.into_iter().map(GateId::from_i64).collect())
         }
 

@@ -9,16 +9,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use leasehold_common::catalog::{CatalogPlan, CatalogSnapshot};
+use leasehold_common::catalog::{CatalogPlan, CatalogSnapshot, Member};
 use leasehold_common::definition::{DefinitionId, Tenant};
 use leasehold_common::id::{CorrelationId, JobKey, JobName, TenantId};
 use leasehold_common::lease::{Acquired, Candidate, LeaseKind, Renewal, Term};
 use leasehold_common::run::{Report, RunStory, RunView};
 use leasehold_common::store::{
-    Activated, Applied, AttemptReport, Cancelled, Catalog, Charge, ClaimId, ClaimRequest, Claimed, Dispatched,
-    DueBatch, DueSet, ErrorKind, ExecutorInfo, Extended, Hints, JobHistory, JobVersion, JobView, Launch, Lease, Pruned,
-    Queue, QueueDepth, Rescued, RunFilter, Runs, Schedules, Served, Settled, SharedStore, Status, Store, StoreError,
-    StoreResult, Swept,
+    Activated, Applied, AttemptReport, Cancelled, Catalog, Charge, ClaimId, ClaimRequest, Claimed, ConfigInForce,
+    Dispatched, DueBatch, DueSet, ErrorKind, ExecutorInfo, Extended, Hints, JobHistory, JobVersion, JobView, Launch,
+    Lease, Pruned, Queue, QueueDepth, Recorded, Rescued, Roster, RosterRecord, RosterState, RunFilter, Runs, Schedules,
+    Served, Settled, SharedStore, SourceView, Status, Store, StoreError, StoreResult, Swept,
 };
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -98,53 +98,7 @@ macro_rules! delegate {
     };
 }
 
-delegate!(Lease:
-    acquire(candidate: &Candidate, ttl: Duration) -> Acquired;
-    renew(term: &Term, ttl: Duration) -> Renewal;
-    resign(term: &Term) -> ();
-);
-
-delegate!(Schedules:
-    due(set: DueSet, within: Duration, limit: u32) -> DueBatch;
-    dispatch(term: &Term, launches: &[Launch]) -> Dispatched;
-    definitions(ids: &[DefinitionId]) -> Vec<(DefinitionId, String)>;
-    sweep(term: &Term, limit: u32) -> Swept;
-    rescue(term: &Term, limit: u32) -> Rescued;
-    prune(term: &Term, keep: Duration, limit: u32) -> Pruned;
-);
-
-delegate!(Queue:
-    activate(limit: u32) -> Activated;
-    claim(request: &ClaimRequest) -> Claimed;
-    extend(executor: Uuid, claims: &[ClaimId], ttl: Duration) -> Extended;
-    settle(executor: Uuid, reports: &[AttemptReport], finished: &[ClaimId]) -> Vec<Settled>;
-    charge(charges: &[Charge], served: &[Served]) -> ();
-    queues() -> Vec<QueueDepth>;
-    announce(info: &ExecutorInfo) -> ();
-    retire(executor: Uuid) -> ();
-    tenants_by_id(ids: &[TenantId]) -> Vec<(Tenant, i64)>;
-);
-
-delegate!(Runs:
-    reports(after: i64, filter: &RunFilter, limit: u32) -> (Vec<Report>, i64);
-    last_seq() -> i64;
-    runs(filter: &RunFilter, limit: u32) -> Vec<RunView>;
-    run(id: CorrelationId) -> Option<RunStory>;
-    trigger(tenant: &TenantId, job: &JobName, beside: bool) -> Option<CorrelationId>;
-    backfill(key: JobKey, due: &[Timestamp], pause: Duration) -> Option<u64>;
-    history(tenant: &TenantId, job: &JobName, from: Timestamp, to: Timestamp) -> Option<JobHistory>;
-    cancel(id: CorrelationId) -> Cancelled;
-);
-
-delegate!(Catalog:
-    snapshot() -> CatalogSnapshot;
-    apply(plan: &CatalogPlan, term: Option<&Term>) -> Applied;
-    tenants(after: Option<&TenantId>, limit: u32) -> Vec<Tenant>;
-    jobs(tenant: Option<&TenantId>, job: Option<&JobName>, limit: u32) -> Vec<JobView>;
-    pause(jobs: &[JobKey], reason: &str, until: Option<Timestamp>) -> u64;
-    resume(jobs: &[JobKey]) -> u64;
-    job_versions(tenant: &TenantId, job: &JobName) -> Vec<JobVersion>;
-);
+each_trait!(delegate);
 
 #[async_trait]
 impl Store for Faulty {

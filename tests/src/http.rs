@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
+use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -17,26 +18,55 @@ pub struct Asked {
     pub body: String,
 }
 
+/// What it answers.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    body: String,
+    etag: Option<String>,
+}
+
+impl Answer {
+    /// 200 with this body.
+    #[must_use]
+    pub fn json(body: &Value) -> Self {
+        Self { body: body.to_string(), etag: None }
+    }
+
+    /// With this tag: whoever has it already is told so with 304.
+    #[must_use]
+    pub fn etag(mut self, tag: &str) -> Self {
+        self.etag = Some(tag.to_owned());
+        self
+    }
+}
+
 /// A server on a free port of 127.0.0.1; it ends with the test's runtime.
 #[derive(Clone, Debug)]
 pub struct Endpoint {
     /// Where it listens.
     pub port: u16,
     asked: Arc<Mutex<Vec<Asked>>>,
+    answer: Arc<Mutex<Answer>>,
 }
 
 impl Endpoint {
-    /// Starts it. It answers everything with 200 and `{"ok": true}`.
+    /// Starts it. It answers everything with 200 and `{"ok": true}`, until [`Endpoint::answer`] says otherwise.
     pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let endpoint = Self { port: listener.local_addr().unwrap().port(), asked: Arc::default() };
-        let asked = Arc::clone(&endpoint.asked);
+        let answer = Arc::new(Mutex::new(Answer::json(&serde_json::json!({"ok": true}))));
+        let endpoint = Self { port: listener.local_addr().unwrap().port(), asked: Arc::default(), answer };
+        let (asked, answer) = (Arc::clone(&endpoint.asked), Arc::clone(&endpoint.answer));
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(answer(stream, Arc::clone(&asked)));
+                tokio::spawn(reply(stream, Arc::clone(&asked), Arc::clone(&answer)));
             }
         });
         endpoint
+    }
+
+    /// Answers everything with this from now on.
+    pub fn answer(&self, answer: Answer) {
+        *self.answer.lock().unwrap() = answer;
     }
 
     /// What was asked so far.
@@ -47,7 +77,11 @@ impl Endpoint {
 }
 
 /// Answers one request and closes. A client that sends something else learns nothing.
-async fn answer(mut stream: TcpStream, asked: Arc<Mutex<Vec<Asked>>>) -> std::io::Result<()> {
+async fn reply(
+    mut stream: TcpStream,
+    asked: Arc<Mutex<Vec<Asked>>>,
+    answer: Arc<Mutex<Answer>>,
+) -> std::io::Result<()> {
     let mut reader = BufReader::new(&mut stream);
     let mut line = String::new();
     reader.read_line(&mut line).await?;
@@ -62,12 +96,16 @@ async fn answer(mut stream: TcpStream, asked: Arc<Mutex<Vec<Asked>>>) -> std::io
     let mut body = vec![0; length];
     reader.read_exact(&mut body).await?;
     let line = line.trim_end().trim_end_matches(" HTTP/1.1").to_owned();
+    let Answer { body: answer, etag } = answer.lock().unwrap().clone();
+    let known = etag.is_some() && headers.get("if-none-match") == etag.as_ref();
     asked.lock().unwrap().push(Asked { line, headers, body: String::from_utf8_lossy(&body).into_owned() });
-    let answer = r#"{"ok": true}"#;
-    stream
-        .write_all(
-            format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{answer}", answer.len())
-                .as_bytes(),
-        )
-        .await
+    let tag = etag.map(|etag| format!("ETag: {etag}\r\n")).unwrap_or_default();
+    let head = match known {
+        true => format!("HTTP/1.1 304 Not Modified\r\n{tag}Connection: close\r\n\r\n"),
+        false => format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n{tag}Content-Length: {}\r\nConnection: close\r\n\r\n{answer}",
+            answer.len()
+        ),
+    };
+    stream.write_all(head.as_bytes()).await
 }

@@ -9,6 +9,7 @@ use leasehold_common::definition::{
     CatchUp, Definition, Expiry, HandlerSpec, OnBlackout, Overlap, ScheduleSpec, Tenant,
 };
 use leasehold_common::id::{JobName, TenantId};
+use leasehold_common::limit::Limits;
 use leasehold_common::retry::{Backoff, RetryPolicy};
 use leasehold_common::schedule::{DstPolicy, Zone};
 
@@ -162,6 +163,27 @@ impl Job {
         self
     }
 
+    /// With these limits, for each tenant by itself.
+    #[must_use]
+    pub fn limited(mut self, limits: Limits) -> Self {
+        self.definition.limits = limits;
+        self
+    }
+
+    /// With these limits over all tenants.
+    #[must_use]
+    pub fn total(mut self, limits: Limits) -> Self {
+        self.definition.total = limits;
+        self
+    }
+
+    /// For tenants with this feature.
+    #[must_use]
+    pub fn requires(mut self, feature: &str) -> Self {
+        self.definition.requires.insert(feature.to_owned());
+        self
+    }
+
     /// With another timeout: a change that leaves the schedule alone.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
@@ -176,13 +198,64 @@ pub fn tenant(id: &str) -> Tenant {
     Tenant::new(id.parse().unwrap())
 }
 
+/// What tests say of tenants: `tenant("acme").weighs(2).limited(at_once(5)).with("reports")`.
+pub trait TenantWords {
+    /// With this weight.
+    #[must_use]
+    fn weighs(self, weight: u32) -> Self;
+
+    /// With these limits of all its runs together.
+    #[must_use]
+    fn limited(self, limits: Limits) -> Self;
+
+    /// With this feature, too.
+    #[must_use]
+    fn with(self, feature: &str) -> Self;
+}
+
+impl TenantWords for Tenant {
+    fn weighs(mut self, weight: u32) -> Self {
+        self.weight = weight;
+        self
+    }
+
+    fn limited(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    fn with(mut self, feature: &str) -> Self {
+        self.features.insert(feature.to_owned());
+        self
+    }
+}
+
+/// So many at once.
+#[must_use]
+pub fn at_once(concurrency: u32) -> Limits {
+    Limits { concurrency: Some(concurrency), rate: None }
+}
+
+/// So many starts in a time, as in `3/min`.
+#[must_use]
+pub fn rate(text: &str) -> Limits {
+    Limits { concurrency: None, rate: Some(text.parse().unwrap()) }
+}
+
 /// The jobs and their tenants as a whole catalog.
 #[must_use]
 pub fn desired(jobs: &[Job]) -> Desired {
+    desired_of(&[], jobs)
+}
+
+/// The same; these tenants are more than their ids.
+#[must_use]
+pub fn desired_of(known: &[Tenant], jobs: &[Job]) -> Desired {
     let mut definitions: HashMap<String, Arc<Definition>> = HashMap::new();
-    let tenants: BTreeSet<&TenantId> = jobs.iter().map(|job| &job.path.0).collect();
+    let ids: BTreeSet<&TenantId> = jobs.iter().map(|job| &job.path.0).chain(known.iter().map(|t| &t.id)).collect();
+    let what = |id: &TenantId| known.iter().find(|t| t.id == *id).cloned().unwrap_or_else(|| tenant(id.as_str()));
     Desired {
-        tenants: tenants.into_iter().map(|id| tenant(id.as_str()).into()).collect(),
+        tenants: ids.into_iter().map(|id| what(id).into()).collect(),
         jobs: jobs
             .iter()
             .map(|job| DesiredJob {
@@ -194,5 +267,6 @@ pub fn desired(jobs: &[Job]) -> Desired {
             })
             .collect(),
         recovery: AT_ONCE,
+        refused: Vec::new(),
     }
 }

@@ -4,11 +4,15 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on should stop, loudly")]
 
+#[macro_use]
+mod each_trait;
+
 pub mod faulty;
 pub mod fleet;
 pub mod http;
 pub mod jobs;
 pub mod proxy;
+pub mod roles;
 pub mod server;
 pub mod steps;
 pub mod stores;

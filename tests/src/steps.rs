@@ -9,19 +9,21 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use leasehold_common::catalog::{self, CatalogPlan, Desired};
-use leasehold_common::definition::Definition;
+use leasehold_common::definition::{Definition, Tenant};
 use leasehold_common::id::{CorrelationId, JobKey};
 use leasehold_common::lease::{Acquired, Candidate, LeaseKind, Term};
 use leasehold_common::ledger::{self, Ledger};
 use leasehold_common::plan;
 use leasehold_common::run::{Cause, Outcome, Report, RunState, RunView};
 use leasehold_common::store::{
-    Applied, AttemptReport, Cancelled, ClaimId, ClaimRequest, Claimed, ClaimedRun, Dispatched, DueJob, DueSet, Fanned,
-    JobView, Launch, Rescued, RunFilter, Settled, Swept, Verdict,
+    Applied, AttemptReport, Cancelled, Charge, ClaimId, ClaimRequest, Claimed, ClaimedRun, Dispatched, DueJob, DueSet,
+    Fanned, JobView, Launch, Rescued, RunFilter, Served, Settled, Swept, Verdict,
 };
 use uuid::Uuid;
 
-pub use crate::jobs::{AT_ONCE, Job, cron, cron_in, desired, every, hourly, job, path, tenant};
+pub use crate::jobs::{
+    AT_ONCE, Job, TenantWords, at_once, cron, cron_in, desired, desired_of, every, hourly, job, path, rate, tenant,
+};
 use crate::stores::Fixture;
 
 /// Longer than any test moves the clock.
@@ -148,6 +150,11 @@ impl Fixture {
         self.apply_desired(&desired(jobs)).await
     }
 
+    /// Makes these jobs the whole catalog; these tenants are more than their ids.
+    pub async fn apply_of(&self, tenants: &[Tenant], jobs: &[Job]) -> CatalogPlan {
+        self.apply_desired(&desired_of(tenants, jobs)).await
+    }
+
     /// Makes this the whole catalog.
     pub async fn apply_desired(&self, desired: &Desired) -> CatalogPlan {
         let plan = self.plan_desired(desired).await;
@@ -211,6 +218,7 @@ impl Fixture {
                     all.misfired += fanned.misfired;
                     all.paused += fanned.paused;
                     all.blacked_out += fanned.blacked_out;
+                    all.gated += fanned.gated;
                 }
                 Dispatched::StaleTerm => panic!("the term is stale"),
             }
@@ -266,6 +274,45 @@ impl Fixture {
         let queues = queues.iter().map(|queue| queue.parse().unwrap()).collect();
         let request = ClaimRequest { executor, queues, limit, ttl: MINUTE };
         Held { executor, claimed: self.store.claim(&request).await.unwrap() }
+    }
+
+    /// The same as an executor does it: again and again while items only leave the line. What one answer started is
+    /// all that it got.
+    pub async fn claim_on(&self, limit: u32) -> Held {
+        self.activate().await;
+        for _ in 0..10_000 {
+            let held = self.claim_from(&["default"], limit).await;
+            if !held.items().is_empty() || held.claimed.dismissed == 0 {
+                return held;
+            }
+        }
+        panic!("items leave the line again and again");
+    }
+
+    /// Puts so many items of a job into the line, the oldest due first; they may run beside each other if the job allows
+    /// it.
+    pub async fn backlog(&self, at: &str, items: u32) {
+        let second = jiff::SignedDuration::from_secs(1);
+        let start = self.now().await - second * i32::try_from(items).unwrap();
+        let due: Vec<_> = (0..i32::try_from(items).unwrap()).map(|n| start + second * n).collect();
+        let queued = self.store.backfill(self.key(at).await, &due, Duration::ZERO).await.unwrap();
+        assert_eq!(queued, Some(u64::from(items)));
+        self.activate().await;
+    }
+
+    /// Says what runs took, as executors do every now and then.
+    pub async fn charge(&self, held: &Held, spent: impl Fn(&ClaimedRun) -> Duration) {
+        let of = |item: &ClaimedRun| Charge {
+            lane: item.lane.clone(),
+            tenant: item.tenant.clone(),
+            runs: 1,
+            spent: spent(item),
+            estimated: item.cost,
+        };
+        let charges: Vec<_> = held.items().iter().map(of).collect();
+        let served = |item: &ClaimedRun| Served { lane: item.lane.clone(), tag: item.tag };
+        let served: Vec<_> = held.items().iter().map(served).collect();
+        self.store.charge(&charges, &served).await.unwrap();
     }
 
     /// Reports every run that is held, and that the claim is finished.

@@ -55,12 +55,18 @@ mod edits;
 mod every;
 #[path = "conformance/extend.rs"]
 mod extend;
+#[path = "conformance/fair.rs"]
+mod fair;
 #[path = "conformance/faults.rs"]
 mod faults;
+#[path = "conformance/gated.rs"]
+mod gated;
 #[path = "conformance/lease.rs"]
 mod lease;
 #[path = "conformance/ledger.rs"]
 mod ledger;
+#[path = "conformance/limits.rs"]
+mod limits;
 #[path = "conformance/mixed.rs"]
 mod mixed;
 #[path = "conformance/overlap.rs"]
@@ -69,10 +75,14 @@ mod overlap;
 mod pauses;
 #[path = "conformance/prune.rs"]
 mod prune;
+#[path = "conformance/rates.rs"]
+mod rates;
 #[path = "conformance/reports.rs"]
 mod reports;
 #[path = "conformance/rescue.rs"]
 mod rescue;
+#[path = "conformance/roster.rs"]
+mod roster;
 #[path = "conformance/schema.rs"]
 mod schema;
 #[path = "conformance/settle.rs"]

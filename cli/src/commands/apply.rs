@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use leasehold_common::catalog::Desired;
+use leasehold_common::config::Config;
 use leasehold_common::store::Store;
 
 use crate::apply::{self, Done, Permission};
@@ -36,14 +36,14 @@ pub(crate) struct ApplyArgs {
 /// Checks the file before the store is looked at.
 pub(crate) async fn run(args: &ApplyArgs, url: &StoreUrl) -> Result<(), Failure> {
     url.url()?;
-    let desired = apply::load(&args.file)?.desired();
-    with_store(url, |store| async move { write(&*store, &desired, args).await }).await
+    let config = apply::load(&args.file)?;
+    with_store(url, |store| async move { write(&*store, &config, args).await }).await
 }
 
-async fn write(store: &dyn Store, desired: &Desired, args: &ApplyArgs) -> Result<(), Failure> {
+async fn write(store: &dyn Store, config: &Config, args: &ApplyArgs) -> Result<(), Failure> {
     let permission = Permission { dry_run: args.dry_run, removal: args.allow_removal };
     let show = |changes: &_| out::print(&plan::plan(changes, Palette::stdout()));
-    let text = match apply::apply(store, desired, permission, show).await? {
+    let text = match apply::apply(store, config, permission, show).await? {
         Done::Nothing => "nothing to do: the catalog is as the config says".to_owned(),
         Done::Planned => "dry run: nothing was written".to_owned(),
         Done::Revision(revision) => format!("applied: the catalog has revision {revision}"),

@@ -60,6 +60,13 @@ pub(crate) struct BackfillArgs {
     output: OutputArgs,
 }
 
+impl BackfillArgs {
+    /// The tenant, if it is about one and no other.
+    pub(crate) fn tenant(&self) -> Option<&TenantId> {
+        Some(&self.tenant)
+    }
+}
+
 /// What is to run, or has been queued.
 #[derive(Serialize)]
 struct Backfill<'a> {

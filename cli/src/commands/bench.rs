@@ -4,6 +4,8 @@
 //! and then how fast executors claim, run and settle. The handlers do nothing, so what is measured is Leasehold and
 //! the store. It wants an empty store, fills it, and leaves it filled.
 
+mod neighbours;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -45,6 +47,9 @@ pub(crate) struct BenchArgs {
     /// Only register the jobs, due in a year: for measuring an idle fleet
     #[arg(long)]
     register_only: bool,
+    /// Measure instead what a tenant feels of a noisy one, and how exact shares by weight are; takes a minute
+    #[arg(long, conflicts_with_all = ["jobs", "tenants", "slots", "executors", "register_only"])]
+    neighbours: bool,
 }
 
 /// What the work itself needs, beside the scheduler and the executors.
@@ -71,6 +76,9 @@ async fn measure(store: &SharedStore, args: &BenchArgs) -> Result<(), Failure> {
     if !before.jobs.is_empty() {
         return Err(Failure::Refused("the store has jobs; a bench fills the store and wants an empty one".to_owned()));
     }
+    if args.neighbours {
+        return neighbours::measure(store, before.now).await;
+    }
     let ahead = SETTLE_IN + Duration::from_micros(200 * args.jobs);
     let due = before.now.checked_add(ahead).map_err(|error| Failure::Invalid(error.to_string()))?;
     let due = Timestamp::from_second(due.as_second() + 1).unwrap_or(due);
@@ -87,7 +95,7 @@ async fn measure(store: &SharedStore, args: &BenchArgs) -> Result<(), Failure> {
 
 /// Writes the catalog: `jobs` jobs over `tenants` tenants, all due at one second.
 async fn register(store: &SharedStore, args: &BenchArgs, due: Timestamp, now: Timestamp) -> Result<(), Failure> {
-    let definition = Arc::new(definition(if args.register_only { now + (360 * 24).hours() } else { due }));
+    let definition = Arc::new(yearly(if args.register_only { now + (360 * 24).hours() } else { due }, "noop"));
     let mut desired = Desired::default();
     for number in 0..args.tenants.min(args.jobs) {
         let id = name(TenantId::new(format!("tenant-{number}")))?;
@@ -101,8 +109,13 @@ async fn register(store: &SharedStore, args: &BenchArgs, due: Timestamp, now: Ti
             definition: Arc::clone(&definition),
         });
     }
+    put(store, &desired).await
+}
+
+/// Writes a catalog to a store without one.
+async fn put(store: &SharedStore, desired: &Desired) -> Result<(), Failure> {
     let snapshot = store.snapshot().await?;
-    let plan = plan(&desired, &snapshot, |_| None).map_err(|error| Failure::Refused(error.to_string()))?;
+    let plan = plan(desired, &snapshot, |_| None).map_err(|error| Failure::Refused(error.to_string()))?;
     match store.apply(&plan, None).await? {
         Applied::Done { .. } => Ok(()),
         Applied::Conflict | Applied::StaleTerm => {
@@ -115,15 +128,15 @@ fn name<T>(name: Result<T, leasehold_common::id::NameError>) -> Result<T, Failur
     name.map_err(|error| Failure::Refused(error.to_string()))
 }
 
-/// A job that does nothing, once, at `due`.
-fn definition(due: Timestamp) -> Definition {
+/// A job that calls a handler once, at `due`.
+fn yearly(due: Timestamp, handler: &str) -> Definition {
     let at = due.to_zoned(TimeZone::UTC);
     let schedule = ScheduleSpec::Cron {
         expr: format!("{} {} {} {} {} * {}", at.second(), at.minute(), at.hour(), at.day(), at.month(), at.year()),
         zone: Zone::UTC,
         dst: DstPolicy::Once,
     };
-    Definition::new(schedule, HandlerSpec::Named { name: "noop".to_owned() })
+    Definition::new(schedule, HandlerSpec::Named { name: handler.to_owned() })
 }
 
 /// Starts a scheduler and waits until everything is fanned out.

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use jiff::Timestamp;
 use leasehold_common::config;
 
 use crate::apply::unreadable;
@@ -18,6 +19,8 @@ pub(crate) fn run(file: &Path) -> Result<(), Failure> {
         leasehold_ops::say!("{}", check::refusal(file, &checked.diagnostics, checked.omitted));
         return Err(Failure::InvalidTold);
     };
-    let (_, warnings) = checked.counts();
+    let ended = config.ended_overrides(Timestamp::now());
+    leasehold_ops::say_part!("{}", check::some(&ended, Palette::stderr()));
+    let warnings = checked.counts().1 + ended.len();
     out::print(&format!("{}\n", check::summary(file, config, warnings)))
 }

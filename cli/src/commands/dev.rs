@@ -23,6 +23,7 @@ use leasehold_executor::args::ExecutorArgs;
 use leasehold_executor::{Executor, IpNet};
 use leasehold_ops::args::{LogArgs, OpsArgs};
 use leasehold_ops::health::Health;
+use leasehold_ops::queues::Queues;
 use leasehold_ops::server::{self, OpsServer};
 use leasehold_ops::{recorder, shutdown, telemetry};
 use leasehold_scheduler::args::SchedulerArgs;
@@ -157,13 +158,13 @@ async fn with_store(
     store.migrate().await?;
     let after = store.last_seq().await?;
     let reload = Reload::new(store.clone(), &args.file, place.own || args.allow_removal, place.seen);
-    reload.apply(&config.desired()).await?;
+    reload.apply(config).await?;
     if place.own {
         successor::relieve_the_dead(&**store).await?;
     }
     let (lease, kind) = leasehold_store::open_lease(args.scheduler.lease_url(), store).await?;
     let health = Health::new();
-    let ops = start_ops(args, &health).await?;
+    let ops = start_ops(args, &health, Queues::of(store.clone())).await?;
     let printer = Printer::start(args.output.output)?;
     let mut tail = Tail::new(store.clone(), RunFilter::default(), printer, after);
     let parts = Parts { store, lease, kind, options, health: &health };
@@ -172,10 +173,11 @@ async fn with_store(
     result
 }
 
-async fn start_ops(args: &DevArgs, health: &Health) -> Result<OpsServer, Failure> {
+async fn start_ops(args: &DevArgs, health: &Health, queues: Queues) -> Result<OpsServer, Failure> {
     let refused = |error: &dyn std::fmt::Display| Failure::Refused(error.to_string());
     let metrics = recorder::install("leasehold", env!("CARGO_PKG_VERSION")).map_err(|error| refused(&error))?;
-    server::serve(args.ops.ops_listen, health.clone(), metrics, axum::Router::new(), CancellationToken::new())
+    let (metrics, route) = (metrics.with_queues(queues.clone()), queues.route());
+    server::serve(args.ops.ops_listen, health.clone(), metrics, route, CancellationToken::new())
         .await
         .map_err(|error| refused(&error))
 }

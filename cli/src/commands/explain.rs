@@ -1,15 +1,21 @@
 //! `leasehold explain`: what a job is and why, and what becomes of it.
 
+use std::path::PathBuf;
+
 use clap::Args;
 use jiff::{SignedDuration, Timestamp};
+use leasehold_common::catalog::Member;
+use leasehold_common::config::{Config, Setting as Layered};
 use leasehold_common::definition::{OnBlackout, Timing, TimingSpec};
-use leasehold_common::id::{JobName, TenantId};
+use leasehold_common::id::{JobKey, JobName, TenantId};
 use leasehold_common::ledger::compare;
 use leasehold_common::schedule::{Zone, blacked_out};
 use leasehold_common::store::{JobView, Store};
 
-use crate::cli::{Format, OutputArgs};
+use crate::apply;
+use crate::cli::{Format, OutputArgs, StoreUrl};
 use crate::commands::jobs;
+use crate::connect::with_store;
 use crate::failure::Failure;
 use crate::out;
 use crate::render::explain::{self, Explanation, Fire, Last};
@@ -31,8 +37,9 @@ const BACK: [SignedDuration; 4] = [
 
 /// Say what a job is and why, when it is due, and what became of the last due time
 ///
-/// Settings that config does not name are marked as defaults. Due times ahead are shown on the clocks of the schedule's
-/// zone, and those that a pause or a blackout keeps from running say so.
+/// Each setting is shown with the layer of the config that says so: the defaults, the job, the tenant's plan, the tenant,
+/// or an override that is in force. Due times ahead are shown on the clocks of the schedule's zone, and those that a pause
+/// or a blackout keeps from running say so.
 #[derive(Args, Debug)]
 pub(crate) struct ExplainArgs {
     /// The job
@@ -43,27 +50,86 @@ pub(crate) struct ExplainArgs {
     #[arg(short, long, value_name = "TENANT")]
     tenant: TenantId,
 
+    /// Explain what this config file says, applied or not; needs no store
+    #[arg(long, value_name = "CONFIG")]
+    config: Option<PathBuf>,
+
     #[command(flatten)]
     output: OutputArgs,
 }
 
 /// Prints the explanation.
-pub(crate) async fn run(store: &dyn Store, args: &ExplainArgs) -> Result<(), Failure> {
+pub(crate) async fn run(args: &ExplainArgs, url: &StoreUrl) -> Result<(), Failure> {
+    let now = Timestamp::now();
+    match &args.config {
+        Some(file) => show(&of_file(args, &apply::load(file)?, now)?, now, args.output.output),
+        None => with_store(url, |store| async move { of_store(&*store, args).await }).await,
+    }
+}
+
+fn show(explanation: &Explanation, now: Timestamp, format: Format) -> Result<(), Failure> {
+    match format {
+        Format::Json => out::print_json(explanation),
+        Format::Table => out::print(&explain::explanation(explanation, now, Palette::stdout())),
+    }
+}
+
+/// What a file says of a tenant that it names.
+fn of_file(args: &ExplainArgs, config: &Config, now: Timestamp) -> Result<Explanation, Failure> {
     let ExplainArgs { tenant, job, .. } = args;
-    let Some(view) = store.jobs(Some(tenant), Some(job), 1).await?.into_iter().next() else {
-        return Err(Failure::NotFound(format!("tenant {tenant} has no job {job}")));
+    let Some(found) = config.tenants().iter().find(|found| found.id == *tenant) else {
+        let live =
+            if config.roster().sources.is_empty() { "" } else { "; those of live sources are in the store only" };
+        return Err(Failure::NotFound(format!("the file names no tenant {tenant}{live}")));
     };
+    let member = Member::from(found.clone());
+    let jobs = config.jobs_for(std::slice::from_ref(&member), now).jobs;
+    let layers = config.layers(&member, job, now);
+    let Some(found) = jobs.into_iter().find(|found| found.name == *job) else {
+        return Err(none(tenant, job, &layers));
+    };
+    let key = JobKey::new(tenant, job, 0);
+    let schedule = found.definition.schedule.compile(key).map_err(|error| Failure::Invalid(error.to_string()))?;
+    let view = JobView {
+        key,
+        tenant: tenant.clone(),
+        job: job.clone(),
+        version: 0,
+        definition: serde_json::to_value(&*found.definition).map_err(|error| Failure::Invalid(error.to_string()))?,
+        next_due: schedule.next_after(now),
+        last_fired: None,
+        paused: None,
+        runs_left: found.definition.schedule.max_runs(),
+    };
+    Ok(Explanation { version: None, layers, ..of_job(&view, member.timezone.as_ref(), now) })
+}
+
+/// What the store has, with the layers of the config that was applied last.
+async fn of_store(store: &dyn Store, args: &ExplainArgs) -> Result<(), Failure> {
+    let ExplainArgs { tenant, job, .. } = args;
     let now = store.status().await?.now;
-    let own_zone = store.tenants_by_id(std::slice::from_ref(tenant)).await?.into_iter().next();
-    let own_zone = own_zone.and_then(|(tenant, _)| tenant.timezone);
+    let member = store.snapshot_of(std::slice::from_ref(tenant)).await?.tenants.into_iter().next();
+    let config = store.config().await?.and_then(|force| force.text.check().config);
+    let layers = match (&config, &member) {
+        (Some(config), Some(member)) => config.layers(member, job, now),
+        _ => Vec::new(),
+    };
+    let Some(view) = store.jobs(Some(tenant), Some(job), 1).await?.into_iter().next() else {
+        return Err(none(tenant, job, &layers));
+    };
+    let own_zone = member.and_then(|member| member.tenant.timezone);
     let versions = store.job_versions(tenant, job).await?;
     let since = versions.iter().find(|version| version.version == view.version).map(|version| version.valid_from);
-    let explanation =
-        Explanation { since, last: last(store, tenant, job, now).await?, ..of_job(&view, own_zone.as_ref(), now) };
-    match args.output.output {
-        Format::Json => out::print_json(&explanation),
-        Format::Table => out::print(&explain::explanation(&explanation, now, Palette::stdout())),
-    }
+    let last = last(store, tenant, job, now).await?;
+    let explanation = Explanation { since, last: Some(last), layers, ..of_job(&view, own_zone.as_ref(), now) };
+    show(&explanation, now, args.output.output)
+}
+
+/// There is no such job; the config may say why.
+fn none(tenant: &TenantId, job: &JobName, layers: &[Layered]) -> Failure {
+    let why = layers.iter().find(|setting| setting.key == "enabled" && setting.value == false);
+    let why = why.map_or_else(String::new, |setting| format!(": `enabled` is false by {}", setting.layer));
+    Failure::NotFound(format!("tenant {tenant} has no job {job}{why}"))
 }
 
 /// All that follows from what the job is.
@@ -79,13 +145,14 @@ fn of_job(view: &JobView, own_zone: Option<&Zone>, now: Timestamp) -> Explanatio
     Explanation {
         tenant: view.tenant.clone(),
         job: view.job.clone(),
-        version: view.version,
+        version: Some(view.version),
         since: None,
         schedule: definition.as_ref().map_or_else(|| view.definition.to_string(), |d| schedule::schedule(&d.schedule)),
         in_words: definition.as_ref().map_or_else(unreadable, |d| schedule::in_words(&d.schedule)),
         zones: zones.iter().map(|zone| zone.name().to_owned()).collect(),
         tenant_zone: own_zone.map(|zone| zone.name().to_owned()),
         settings: definition.as_ref().map(settings).unwrap_or_default(),
+        layers: Vec::new(),
         paused: view.paused.clone(),
         runs_left: view.runs_left,
         next_due: view.next_due,
@@ -169,7 +236,6 @@ async fn last(store: &dyn Store, tenant: &TenantId, job: &JobName, now: Timestam
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
-    use leasehold_common::id::JobKey;
     use leasehold_common::store::PauseView;
 
     use super::*;
@@ -217,7 +283,8 @@ mod tests {
         let berlin = Zone::parse("Europe/Berlin").unwrap();
         let mut explained = of_job(&job, Some(&berlin), now);
         explained.since = Some(at("2026-03-01T00:00:00Z"));
-        explained.last = Some(Last { due: at("2026-03-27T01:30:00Z"), because: "ran and succeeded\x1b[2J".to_owned() });
+        explained.last =
+            Some(Some(Last { due: at("2026-03-27T01:30:00Z"), because: "ran and succeeded\x1b[2J".to_owned() }));
         insta::assert_snapshot!(explain::explanation(&explained, now, Palette::plain()));
         insta::assert_json_snapshot!(explained);
     }

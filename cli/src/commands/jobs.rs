@@ -63,6 +63,17 @@ struct ListArgs {
     limit: Option<u32>,
 }
 
+impl JobsArgs {
+    /// The tenant, if it is about one and no other.
+    pub(crate) fn tenant(&self) -> Option<&TenantId> {
+        match &self.command {
+            Some(JobsCommand::Show { tenant, .. }) => Some(tenant),
+            Some(JobsCommand::List(list)) => list.tenant.as_ref(),
+            None => self.list.tenant.as_ref(),
+        }
+    }
+}
+
 /// Lists or shows.
 pub(crate) async fn run(store: &dyn Store, args: JobsArgs) -> Result<(), Failure> {
     let format = args.output.output;

@@ -48,6 +48,13 @@ pub(crate) struct LedgerArgs {
     output: OutputArgs,
 }
 
+impl LedgerArgs {
+    /// The tenant, if it is about one and no other.
+    pub(crate) fn tenant(&self) -> Option<&TenantId> {
+        Some(&self.tenant)
+    }
+}
+
 /// The ledger of a job, for scripts.
 #[derive(Serialize)]
 struct JobLedger<'a> {

@@ -15,6 +15,7 @@ pub(crate) mod migrate;
 pub(crate) mod next;
 pub(crate) mod pause;
 pub(crate) mod preview;
+pub(crate) mod roster;
 pub(crate) mod runs;
 pub(crate) mod status;
 pub(crate) mod tenants;
@@ -22,7 +23,7 @@ pub(crate) mod trigger;
 pub(crate) mod watch;
 
 use crate::cli::{Cli, Command};
-use crate::connect::with_store;
+use crate::connect::{with_store, with_store_of};
 use crate::failure::Failure;
 
 /// Does what the command line says.
@@ -38,16 +39,44 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Migrate => migrate::run(url).await,
         Command::Apply(args) => apply::run(&args, url).await,
         Command::Status(args) => with_store(url, |store| async move { status::run(&*store, &args).await }).await,
-        Command::Watch(args) => with_store(url, |store| watch::run(store, args)).await,
-        Command::Tenants(args) => with_store(url, |store| async move { tenants::run(&*store, args).await }).await,
-        Command::Jobs(args) => with_store(url, |store| async move { jobs::run(&*store, args).await }).await,
-        Command::Runs(args) => with_store(url, |store| async move { runs::run(&*store, args).await }).await,
-        Command::Trigger(args) => with_store(url, |store| async move { trigger::run(&*store, &args).await }).await,
-        Command::Ledger(args) => with_store(url, |store| async move { ledger::run(&*store, &args).await }).await,
-        Command::Explain(args) => with_store(url, |store| async move { explain::run(&*store, &args).await }).await,
-        Command::Pause(args) => with_store(url, |store| async move { pause::pause(&*store, &args).await }).await,
-        Command::Resume(args) => with_store(url, |store| async move { pause::resume(&*store, &args).await }).await,
-        Command::Backfill(args) => with_store(url, |store| async move { backfill::run(&*store, &args).await }).await,
+        Command::Watch(args) => {
+            let tenant = args.tenant().cloned();
+            with_store_of(url, tenant.as_ref(), |store| watch::run(store, args)).await
+        }
+        Command::Tenants(args) => {
+            let tenant = args.tenant().cloned();
+            with_store_of(url, tenant.as_ref(), |store| async move { tenants::run(&*store, args).await }).await
+        }
+        Command::Roster(args) => with_store(url, |store| async move { roster::run(&*store, &args).await }).await,
+        Command::Jobs(args) => {
+            let tenant = args.tenant().cloned();
+            with_store_of(url, tenant.as_ref(), |store| async move { jobs::run(&*store, args).await }).await
+        }
+        Command::Runs(args) => {
+            let tenant = args.tenant().cloned();
+            with_store_of(url, tenant.as_ref(), |store| async move { runs::run(&*store, args).await }).await
+        }
+        Command::Trigger(args) => {
+            let tenant = args.tenant().cloned();
+            with_store_of(url, tenant.as_ref(), |store| async move { trigger::run(&*store, &args).await }).await
+        }
+        Command::Ledger(args) => {
+            let tenant = args.tenant().cloned();
+            with_store_of(url, tenant.as_ref(), |store| async move { ledger::run(&*store, &args).await }).await
+        }
+        Command::Explain(args) => explain::run(&args, url).await,
+        Command::Pause(args) => {
+            let tenant = args.tenant().cloned();
+            with_store_of(url, tenant.as_ref(), |store| async move { pause::pause(&*store, &args).await }).await
+        }
+        Command::Resume(args) => {
+            let tenant = args.tenant().cloned();
+            with_store_of(url, tenant.as_ref(), |store| async move { pause::resume(&*store, &args).await }).await
+        }
+        Command::Backfill(args) => {
+            let tenant = args.tenant().cloned();
+            with_store_of(url, tenant.as_ref(), |store| async move { backfill::run(&*store, &args).await }).await
+        }
         Command::Bench(args) => bench::run(&args, url).await,
         Command::Lease(args) => with_store(url, |store| async move { lease::run(&*store, &args).await }).await,
     }

@@ -80,6 +80,16 @@ struct SelectorArgs {
     all: bool,
 }
 
+impl SelectorArgs {
+    /// The tenant, if it is about one and no other. What plans select is looked up in the whole catalog.
+    fn tenant(&self) -> Option<&TenantId> {
+        match self.tenants.as_slice() {
+            [tenant] if self.plans.is_empty() => Some(tenant),
+            _ => None,
+        }
+    }
+}
+
 #[derive(Args, Clone, Copy, Debug)]
 struct HowArgs {
     /// Name the jobs and change nothing
@@ -110,6 +120,13 @@ struct Changed {
     until: Option<Timestamp>,
 }
 
+impl PauseArgs {
+    /// The tenant, if it is about one and no other.
+    pub(crate) fn tenant(&self) -> Option<&TenantId> {
+        self.selector.tenant()
+    }
+}
+
 /// Pauses.
 pub(crate) async fn pause(store: &dyn Store, args: &PauseArgs) -> Result<(), Failure> {
     let until = end(store, args).await?;
@@ -122,6 +139,13 @@ pub(crate) async fn pause(store: &dyn Store, args: &PauseArgs) -> Result<(), Fai
         }
     }
     tell(&Changed { matched: selected.len(), changed, until }, "paused", args.how)
+}
+
+impl ResumeArgs {
+    /// The tenant, if it is about one and no other.
+    pub(crate) fn tenant(&self) -> Option<&TenantId> {
+        self.selector.tenant()
+    }
 }
 
 /// Resumes.

@@ -43,7 +43,11 @@ const LONGEST: SignedDuration = SignedDuration::from_hours(31 * 24);
 /// Prints the forecast.
 pub(crate) fn run(args: &PreviewArgs) -> Result<(), Failure> {
     let (from, to) = stretch(args.from.unwrap_or_else(Timestamp::now), args.to)?;
-    let desired = apply::load(&args.file)?.desired();
+    let config = apply::load(&args.file)?;
+    if !config.roster().sources.is_empty() {
+        leasehold_ops::say!("The tenants of live sources are not counted: only the store knows them.");
+    }
+    let desired = config.desired(from, &[]);
     let forecast = count::forecast(&desired, from, to)?;
     match args.output.output {
         Format::Json => out::print_json(&forecast.summary()),

@@ -1,7 +1,7 @@
 //! `leasehold runs`: what ran, what runs, what waits.
 
 use clap::{Args, Subcommand};
-use leasehold_common::id::CorrelationId;
+use leasehold_common::id::{CorrelationId, TenantId};
 use leasehold_common::run::RunState;
 use leasehold_common::store::{Cancelled, RunFilter, Store};
 
@@ -60,6 +60,17 @@ struct ListArgs {
     /// At most so many [default: 50, as JSON 1000]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     limit: Option<u32>,
+}
+
+impl RunsArgs {
+    /// The tenant, if it is about one and no other.
+    pub(crate) fn tenant(&self) -> Option<&TenantId> {
+        match &self.command {
+            None => self.list.filter.tenant(),
+            Some(RunsCommand::List(list)) => list.filter.tenant(),
+            Some(RunsCommand::Show { .. } | RunsCommand::Cancel { .. }) => None,
+        }
+    }
 }
 
 /// Lists, shows or cancels.

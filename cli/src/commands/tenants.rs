@@ -1,7 +1,7 @@
 //! `leasehold tenants`: who the tenants are.
 
 use clap::{Args, Subcommand};
-use leasehold_common::definition::Tenant;
+use leasehold_common::catalog::Member;
 use leasehold_common::id::TenantId;
 use leasehold_common::store::Store;
 
@@ -38,6 +38,16 @@ enum TenantsCommand {
     },
 }
 
+impl TenantsArgs {
+    /// The tenant, if it is about one and no other.
+    pub(crate) fn tenant(&self) -> Option<&TenantId> {
+        match &self.command {
+            Some(TenantsCommand::Show { id }) => Some(id),
+            Some(TenantsCommand::List) | None => None,
+        }
+    }
+}
+
 /// Lists or shows.
 pub(crate) async fn run(store: &dyn Store, args: TenantsArgs) -> Result<(), Failure> {
     match args.command.unwrap_or(TenantsCommand::List) {
@@ -58,8 +68,8 @@ async fn list(store: &dyn Store, format: Format) -> Result<(), Failure> {
     }
 }
 
-async fn all(store: &dyn Store) -> Result<Vec<Tenant>, Failure> {
-    let mut tenants: Vec<Tenant> = Vec::new();
+async fn all(store: &dyn Store) -> Result<Vec<Member>, Failure> {
+    let mut tenants: Vec<Member> = Vec::new();
     loop {
         let page = store.tenants(tenants.last().map(|tenant| &tenant.id), PAGE).await?;
         let last = page.len() < PAGE as usize;
@@ -70,9 +80,10 @@ async fn all(store: &dyn Store) -> Result<Vec<Tenant>, Failure> {
     }
 }
 
-fn rows(tenants: &[Tenant]) -> String {
-    const COLUMNS: [Column; 5] = [
+fn rows(tenants: &[Member]) -> String {
+    const COLUMNS: [Column; 6] = [
         Column::left("TENANT"),
+        Column::left("SOURCE"),
         Column::left("PLAN"),
         Column::left("TIMEZONE"),
         Column::left("FEATURES"),
@@ -83,6 +94,7 @@ fn rows(tenants: &[Tenant]) -> String {
         .map(|tenant| {
             vec![
                 tenant.id.as_str().into(),
+                if tenant.source.is_empty() { "file" } else { &tenant.source }.into(),
                 tenant.plan.as_deref().unwrap_or("-").into(),
                 tenant.timezone.as_ref().map_or("-", |zone| zone.name()).into(),
                 tenant.features.iter().map(String::as_str).collect::<Vec<_>>().join(",").into(),
@@ -93,13 +105,13 @@ fn rows(tenants: &[Tenant]) -> String {
     table(&COLUMNS, &rows, Palette::stdout())
 }
 
-fn labels(tenant: &Tenant) -> String {
+fn labels(tenant: &Member) -> String {
     tenant.labels.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(",")
 }
 
 async fn show(store: &dyn Store, id: &TenantId, format: Format) -> Result<(), Failure> {
-    let tenant = store.tenants_by_id(std::slice::from_ref(id)).await?.into_iter().next();
-    let Some((tenant, _)) = tenant else { return Err(Failure::NotFound(format!("there is no tenant {id}"))) };
+    let tenant = store.snapshot_of(std::slice::from_ref(id)).await?.tenants.into_iter().next();
+    let Some(tenant) = tenant else { return Err(Failure::NotFound(format!("there is no tenant {id}"))) };
     if format == Format::Json {
         return out::print_json(&tenant);
     }

@@ -26,6 +26,13 @@ pub(crate) struct TriggerArgs {
     beside: bool,
 }
 
+impl TriggerArgs {
+    /// The tenant, if it is about one and no other.
+    pub(crate) fn tenant(&self) -> Option<&TenantId> {
+        Some(&self.tenant)
+    }
+}
+
 /// Prints the correlation id alone, for scripts.
 pub(crate) async fn run(store: &dyn Store, args: &TriggerArgs) -> Result<(), Failure> {
     match store.trigger(&args.tenant, &args.job, args.beside).await? {

@@ -1,6 +1,7 @@
 //! `leasehold watch`: completion reports as they come.
 
 use clap::Args;
+use leasehold_common::id::TenantId;
 use leasehold_common::store::{RunFilter, SharedStore};
 use leasehold_ops::shutdown;
 
@@ -23,6 +24,13 @@ pub(crate) struct WatchArgs {
 
     #[command(flatten)]
     output: OutputArgs,
+}
+
+impl WatchArgs {
+    /// The tenant, if it is about one and no other.
+    pub(crate) fn tenant(&self) -> Option<&TenantId> {
+        self.filter.tenant()
+    }
 }
 
 /// Prints until it is interrupted, or until nobody reads any more.

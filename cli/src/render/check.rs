@@ -9,11 +9,16 @@ use super::text::{count, one_line};
 
 /// Every diagnostic, with an empty line behind each.
 pub(crate) fn diagnostics(checked: &Checked, palette: Palette) -> String {
-    let mut out: String = checked.diagnostics.iter().map(|found| diagnostic(found, palette)).collect();
+    let mut out = some(&checked.diagnostics, palette);
     if checked.omitted > 0 {
         out.push_str(&format!("… and {}\n\n", count(checked.omitted, "more message")));
     }
     out
+}
+
+/// Some diagnostics, likewise.
+pub(crate) fn some(diagnostics: &[Diagnostic], palette: Palette) -> String {
+    diagnostics.iter().map(|found| diagnostic(found, palette)).collect()
 }
 
 fn diagnostic(found: &Diagnostic, palette: Palette) -> String {
@@ -50,6 +55,10 @@ pub(crate) fn summary(file: &Path, config: &Config, warnings: usize) -> String {
         count(config.tenants().len(), "tenant"),
         count(config.jobs().len(), "job"),
     );
+    let sources = config.roster().sources.len();
+    if sources > 0 {
+        out.push_str(&format!(", and the tenants of {}", count(sources, "live source")));
+    }
     if warnings > 0 {
         out.push_str(&format!(", {}", count(warnings, "warning")));
     }

@@ -1,6 +1,7 @@
 //! What a job is and why, in words.
 
 use jiff::Timestamp;
+use leasehold_common::config::{Layer, Setting as Layered};
 use leasehold_common::id::{JobName, TenantId};
 use leasehold_common::ledger::{Entry, Standing};
 use leasehold_common::run::{Outcome, Report, RunState, rfc3339, rfc3339_opt};
@@ -18,12 +19,16 @@ use crate::commands::jobs;
 /// As much of an error as a sentence can bear.
 const ERROR: usize = 300;
 
+/// As much of a value as a column can bear.
+const VALUE: usize = 60;
+
 /// All there is to say of a job.
 #[derive(Debug, Serialize)]
 pub(crate) struct Explanation {
     pub(crate) tenant: TenantId,
     pub(crate) job: JobName,
-    pub(crate) version: i32,
+    /// Null for a file that may not have been applied.
+    pub(crate) version: Option<i32>,
     /// Since when this version is in force.
     #[serde(serialize_with = "rfc3339_opt")]
     pub(crate) since: Option<Timestamp>,
@@ -35,6 +40,8 @@ pub(crate) struct Explanation {
     /// The zone that the tenant states.
     pub(crate) tenant_zone: Option<String>,
     pub(crate) settings: Vec<Setting>,
+    /// The settings as config has them, each with the layer that it comes from; none if the config is not known.
+    pub(crate) layers: Vec<Layered>,
     pub(crate) paused: Option<PauseView>,
     pub(crate) runs_left: Option<u32>,
     #[serde(serialize_with = "rfc3339_opt")]
@@ -43,7 +50,8 @@ pub(crate) struct Explanation {
     pub(crate) next_due_in_words: String,
     /// The due times ahead.
     pub(crate) next: Vec<Fire>,
-    pub(crate) last: Option<Last>,
+    /// `None`: nobody has looked.
+    pub(crate) last: Option<Option<Last>>,
 }
 
 /// A due time ahead.
@@ -77,35 +85,68 @@ pub(crate) fn explanation(job: &Explanation, now: Timestamp, palette: Palette) -
             format!("{name}  {}{mark}\n", one_line(&value))
         })
         .collect();
+    if !job.layers.is_empty() {
+        out.push('\n');
+        out.push_str(&layers(&job.layers, palette));
+    }
     out.push('\n');
     out.push_str(&ahead(job, now, palette));
-    out.push('\n');
-    out.push_str(&match &job.last {
+    if let Some(last) = &job.last {
+        out.push('\n');
+        out.push_str(&self::last(last.as_ref(), now));
+    }
+    out
+}
+
+fn last(last: Option<&Last>, now: Timestamp) -> String {
+    match last {
         None => "Nothing was due in the last 400 days.\n".to_owned(),
         Some(last) => format!(
             "The last due time, {}, {}.\n",
             instant_and_relative(Some(last.due), now),
             one_line(last.because.trim_end_matches('.'))
         ),
-    });
-    out
+    }
+}
+
+/// Each setting and where it comes from.
+fn layers(layers: &[Layered], palette: Palette) -> String {
+    const COLUMNS: [Column; 3] = [Column::left("SETTING"), Column::left("VALUE"), Column::left("FROM")];
+    let value = |value: &serde_json::Value| match value {
+        serde_json::Value::Null => "-".to_owned(),
+        serde_json::Value::String(text) => clipped(text, VALUE),
+        other => clipped(&other.to_string(), VALUE),
+    };
+    let row = |setting: &Layered| -> Vec<Cell> {
+        let tone = match setting.layer {
+            Layer::Builtin => Tone::Dim,
+            Layer::Override { .. } => Tone::Warn,
+            _ => Tone::Plain,
+        };
+        vec![setting.key.as_str().into(), value(&setting.value).into(), Cell::toned(tone, setting.layer.to_string())]
+    };
+    table(&COLUMNS, &layers.iter().map(row).collect::<Vec<_>>(), palette)
 }
 
 fn facts(job: &Explanation, now: Timestamp) -> Vec<(&'static str, String, bool)> {
     let since = job.since.map_or_else(String::new, |at| format!(", since {}", instant_and_relative(Some(at), now)));
-    let mut facts = vec![
-        ("tenant", job.tenant.to_string(), false),
-        ("job", job.job.to_string(), false),
-        ("version", format!("{}{since}", job.version), false),
+    let mut facts = vec![("tenant", job.tenant.to_string(), false), ("job", job.job.to_string(), false)];
+    if let Some(version) = job.version {
+        facts.push(("version", format!("{version}{since}"), false));
+    }
+    facts.extend([
         ("schedule", job.schedule.clone(), false),
         ("in words", job.in_words.clone(), false),
         ("time zone", zones(job), false),
-    ];
+    ]);
     if let Some(pause) = &job.paused {
         facts.push(("paused", format!("since {}, {}", instant(pause.since), jobs::paused(pause)), false));
     }
     if let Some(left) = job.runs_left {
         facts.push(("runs left", left.to_string(), false));
+    }
+    if !job.layers.is_empty() {
+        return facts; // the layers say the rest
     }
     facts.extend(job.settings.iter().map(|setting| (setting.name, setting.value.clone(), setting.default)));
     facts

@@ -8,6 +8,7 @@ pub(crate) mod explain;
 pub(crate) mod ledger;
 pub(crate) mod plan;
 pub(crate) mod report;
+pub(crate) mod roster;
 pub(crate) mod run;
 pub(crate) mod schedule;
 pub(crate) mod settings;

@@ -23,6 +23,10 @@ pub(crate) fn plan(plan: &CatalogPlan, palette: Palette) -> String {
         let (total, tenant) = (recovery.total, recovery.per_tenant);
         out.push_str(&format!("{sign} change recovery to {total} runs a second, {tenant} of one tenant\n"));
     }
+    if plan.config.is_some() && plan.changes.is_empty() {
+        let sign = palette.paint(Tone::Warn, "~");
+        out.push_str(&format!("{sign} put the config into force, which changes no tenant and no job\n"));
+    }
     out.push_str(&counts(plan));
     out.push('\n');
     out
@@ -54,7 +58,8 @@ pub(crate) fn counts(plan: &CatalogPlan) -> String {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
-    use leasehold_common::catalog::Recovery;
+    use leasehold_common::catalog::{PlannedConfig, Recovery};
+    use leasehold_common::config::ConfigText;
     use leasehold_common::id::{JobName, TenantId};
 
     use super::*;
@@ -79,6 +84,14 @@ mod tests {
              ~ change recovery to 100 runs a second, 5 of one tenant\n\
              plan: tenants 1 added, 0 changed, 0 removed; jobs 1 added, 1 changed, 1 removed\n"
         );
+    }
+
+    #[test]
+    fn another_text_alone_is_said() {
+        let text = ConfigText { text: "version: 1 # new".to_owned(), ..ConfigText::default() };
+        let config = Some(PlannedConfig { text, at: jiff::Timestamp::UNIX_EPOCH });
+        let text = plan(&CatalogPlan { config, ..CatalogPlan::default() }, Palette::plain());
+        assert!(text.starts_with("~ put the config into force, which changes no tenant and no job\nplan: "), "{text}");
     }
 
     #[test]

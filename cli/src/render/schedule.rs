@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use leasehold_common::definition::{Definition, HandlerSpec, ScheduleSpec};
 use leasehold_common::duration;
+use leasehold_common::endpoint::HttpSpec;
 use leasehold_common::schedule::{CronExpr, Moment, Zone};
 
 use super::text::count;
@@ -95,8 +96,12 @@ fn long(interval: Duration) -> String {
 /// What: `POST http://…`, `./report.sh {{ tenant.id }}`, `rust: sync-orders`.
 pub(crate) fn handler(spec: &HandlerSpec) -> String {
     match spec {
-        HandlerSpec::Http { method, url, .. } => format!("{method} {url}"),
-        HandlerSpec::Command { argv } => argv.join(" "),
+        HandlerSpec::Http(HttpSpec { method, url, .. }) => format!("{method} {url}"),
+        HandlerSpec::Command(command) => command.argv.join(" "),
+        HandlerSpec::Sql { statements } => {
+            let first = statements.first().map(|one| one.statement.split_whitespace().collect::<Vec<_>>().join(" "));
+            format!("sql {}", first.unwrap_or_default())
+        }
         HandlerSpec::Named { name } => format!("handler {name}"),
     }
 }

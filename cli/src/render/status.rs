@@ -3,6 +3,7 @@
 use leasehold_common::lease::LeaseKind;
 use leasehold_common::store::{ExecutorView, Status};
 
+use super::roster;
 use super::style::{Palette, Tone};
 use super::table::{Cell, Column, table};
 use super::text::{count, one_line};
@@ -45,6 +46,14 @@ pub(crate) fn notices(status: &Status) -> Vec<Notice> {
     if let Some(age) = status.queue.oldest_age_ms.filter(|age| *age >= OLD_MS) {
         let waiting = count(usize::try_from(status.queue.depth).unwrap_or(0), "item");
         say(Tone::Warn, format!("work is late: {waiting} due, the oldest for {}", length(age)));
+    }
+    for source in &status.roster {
+        if let Some(trouble) = roster::trouble(source) {
+            say(Tone::Bad, trouble);
+        } else if source.refused > 0 {
+            let refused = count(usize::try_from(source.refused).unwrap_or(usize::MAX), "tenant");
+            say(Tone::Warn, format!("{refused} of source {} refused: `leasehold roster`", one_line(&source.source)));
+        }
     }
     for slow in &status.slow_jobs {
         let (took, interval) = (length(slow.duration_ms), length(slow.interval_ms));
@@ -172,7 +181,7 @@ fn state(executor: &ExecutorView) -> Cell {
 mod tests {
     use leasehold_common::id::{JobName, TenantId};
     use leasehold_common::lease::Leader;
-    use leasehold_common::store::{CatalogView, QueueView, SlowJob};
+    use leasehold_common::store::{CatalogView, Held, QueueView, SlowJob, SourceView};
 
     use super::*;
 
@@ -203,6 +212,7 @@ mod tests {
             queue: QueueView { depth: 1, oldest_age_ms: Some(20), waiting: 5, running: 2 },
             next_due: Some("2026-11-21T02:00:04Z".parse().unwrap()),
             catalog: CatalogView { revision: 2, tenants: 1, jobs: 4, stalled_interval_jobs: 0, paused: 0 },
+            roster: Vec::new(),
             slow_jobs: Vec::new(),
         }
     }
@@ -228,6 +238,11 @@ mod tests {
             duration_ms: 420_000,
             interval_ms: 300_000,
         }];
+        status.roster = vec![
+            SourceView { source: "crm".to_owned(), error: Some("no answer".to_owned()), ..SourceView::default() },
+            SourceView { source: "legacy".to_owned(), held: Some(Held { gone: 9, of: 10 }), ..SourceView::default() },
+            SourceView { source: "billing".to_owned(), refused: 2, ..SourceView::default() },
+        ];
         insta::assert_snapshot!(overview(&status, Palette::plain()));
     }
 

@@ -140,7 +140,7 @@ fn visible(text: &str) -> String {
 }
 
 /// A sentence, safe to print, and cut if some text of the file in it is very long.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     let (text, cut) = first(text, MAX_MESSAGE);
     let mut out = String::with_capacity(text.len());
     text.chars().for_each(|c| push_visible(&mut out, c));

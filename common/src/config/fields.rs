@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+pub(super) use super::examples::example;
 use super::node::{Entry, Node, Plain, Ref, Value};
 use super::report::Report;
 use super::source::Span;
@@ -10,83 +11,14 @@ use crate::duration;
 use crate::id::NameError;
 use crate::suggest;
 
-/// How a value of a key is written; the advice for a missing key or one of the wrong type.
-const EXAMPLES: &[(&str, &str)] = &[
-    ("version", "version: 1"),
-    ("tenants", "tenants: [{id: acme, plan: enterprise}]"),
-    ("jobs", "jobs: [{name: sync, every: 30s, http: {url: \"http://127.0.0.1:9000/\"}}]"),
-    ("recovery", "recovery: {total: 500, per_tenant: 50}"),
-    ("total", "total: 500"),
-    ("per_tenant", "per_tenant: 50"),
-    ("from", "from: \"2026-12-24T00:00\""),
-    ("to", "to: \"2027-01-02T00:00\""),
-    ("daily", "daily: \"02:00-03:00\""),
-    ("days", "days: [sat, sun]"),
-    ("dev", "dev: {services: [{name: api, argv: [\"./api\"]}]}"),
-    ("services", "services: [{name: api, argv: [\"./api\"]}]"),
-    ("id", "id: acme"),
-    ("plan", "plan: enterprise"),
-    ("features", "features: [billing, reports]"),
-    ("labels", "labels: {region: us}"),
-    ("name", "name: nightly-report"),
-    ("cron", "cron: \"0 2 * * *\""),
-    ("every", "every: 30s"),
-    ("anchor", "anchor: start"),
-    ("at", "at: \"2026-12-01T09:00\""),
-    ("spread", "spread: \"00:00-04:00\""),
-    ("schedules", "schedules: [{cron: \"0 9 * * MON-FRI\"}, {cron: \"0 12 * * SAT\"}]"),
-    ("start", "start: \"2026-12-01T09:00\""),
-    ("end", "end: \"2026-12-31T18:00\""),
-    ("max_runs", "max_runs: 10"),
-    ("jitter", "jitter: 30s"),
-    ("timezone", "timezone: Europe/Berlin"),
-    ("dst", "dst: once"),
-    ("http", "http: {url: \"https://example.com/hook\"}"),
-    ("method", "method: POST"),
-    ("url", "url: \"https://example.com/{{ tenant.id }}\""),
-    ("headers", "headers: {x-source: leasehold}"),
-    ("command", "command: {argv: [\"./report.sh\", \"{{ tenant.id }}\"]}"),
-    ("argv", "argv: [\"./report.sh\", \"--all\"]"),
-    ("handler", "handler: sync-orders"),
-    ("payload", "payload: {limit: 100}"),
-    ("timeout", "timeout: 5m"),
-    ("retry", "retry: {attempts: 5, backoff: {initial: 1s, max: 5m, factor: 2}}"),
-    ("attempts", "attempts: 5"),
-    ("backoff", "backoff: {initial: 1s, max: 5m, factor: 2}"),
-    ("initial", "initial: 1s"),
-    ("max", "max: 5m"),
-    ("factor", "factor: 2"),
-    ("overlap", "overlap: skip"),
-    ("catch_up", "catch_up: last"),
-    ("policy", "policy: skip"),
-    ("limit", "limit: 100"),
-    ("grace", "grace: 1m"),
-    ("within", "within: 24h"),
-    ("expires", "expires: 10m"),
-    ("blackouts", "blackouts: [year-end]"),
-    ("on_blackout", "on_blackout: defer"),
-    ("pause_after", "pause_after: 5"),
-    ("queue", "queue: default"),
-    ("priority", "priority: 0"),
-    ("the config", "version: 1"),
-    ("a tenant", "{id: acme, plan: enterprise}"),
-    ("a job", "{name: sync, every: 30s, http: {url: \"http://127.0.0.1:9000/\"}}"),
-    ("a schedule", "{cron: \"0 9 * * MON-FRI\"}"),
-    ("a service", "{name: api, argv: [\"./api\"]}"),
-    ("`blackouts` of the config", "blackouts: {nights: {daily: \"02:00-03:00\", timezone: Europe/Berlin}}"),
-    ("a blackout", "{daily: \"02:00-03:00\", timezone: Europe/Berlin}"),
-    ("an entry of `days`", "days: [sat, sun]"),
-    ("a selector", "tenants: {features: [reports]}"),
-];
-
-pub(super) fn example(what: &str) -> Option<String> {
-    EXAMPLES.iter().find(|(key, _)| *key == what).map(|(_, example)| format!("write it as in `{example}`"))
-}
+/// Keys of a job that no layer has: who runs it, and what all tenants together may use.
+const OF_JOB_ALONE: &[&str] = &["name", "tenants", "total"];
 
 /// The entries of a map whose keys are known.
 pub(super) struct Fields<'n, 't> {
     what: &'static str,
-    span: Span,
+    /// Where to point for something that concerns the whole map.
+    anchor: Span,
     entries: &'n [Entry<'t>],
     /// Keys that unknown ones most likely stand for: they are not missing as well.
     meant: Vec<&'static str>,
@@ -116,11 +48,30 @@ impl<'n, 't> Fields<'n, 't> {
             meant.extend(closest);
             let help = match closest {
                 Some(meant) => format!("did you mean `{meant}`?"),
+                None if OF_JOB_ALONE.contains(&entry.key.as_ref()) && known.contains(&"timeout") => {
+                    format!("`{}` stands in the job itself", entry.key)
+                }
                 None => format!("the keys of {what} are {}", known.join(", ")),
             };
             report.error(&entry.key_span, format!("unknown key `{}` in {what}", entry.key), Some(help));
         }
-        Some(Self { what, span: node.span.clone(), entries, meant })
+        let anchor = entries.first().map_or_else(|| node.span.clone(), |entry| entry.key_span.clone());
+        Some(Self { what, anchor, entries, meant })
+    }
+
+    /// A job that was put together from layers, each of which was read before. `anchor` is where to point for something
+    /// that concerns all of it; `meant` as the layers found it.
+    pub(super) fn merged(node: &'n Node<'t>, anchor: Span, meant: Vec<&'static str>) -> Self {
+        let entries = match &node.value {
+            Value::Map(entries) => entries.as_slice(),
+            _ => &[],
+        };
+        Self { what: "a job", anchor, entries, meant }
+    }
+
+    /// The keys that unknown ones most likely stand for.
+    pub(super) fn meant(&self) -> &[&'static str] {
+        &self.meant
     }
 
     pub(super) fn get(&self, key: &str) -> Option<&'n Entry<'t>> {
@@ -143,7 +94,7 @@ impl<'n, 't> Fields<'n, 't> {
 
     /// Where to point for something that concerns the whole map: its first key.
     pub(super) fn anchor(&self) -> Span {
-        self.entries.first().map_or_else(|| self.span.clone(), |entry| entry.key_span.clone())
+        self.anchor.clone()
     }
 }
 
@@ -269,6 +220,19 @@ pub(super) fn number(report: &mut Report<'_>, entry: &Entry<'_>) -> Option<f64> 
             None
         }
     }
+}
+
+/// True or false.
+pub(super) fn boolean(report: &mut Report<'_>, entry: &Entry<'_>) -> Option<bool> {
+    let value = match &entry.value.value {
+        Value::Scalar(scalar) => scalar.resolve_number(),
+        _ => Plain::Text,
+    };
+    if let Plain::Bool(value) = value {
+        return Some(value);
+    }
+    wrong_type(report, &entry.value, &entry.key, "true or false");
+    None
 }
 
 /// A duration of at least `least`.

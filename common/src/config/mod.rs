@@ -9,12 +9,16 @@
 //! | `yaml`, `node`, `syntax` | text to a tree of values with their places; broken YAML |
 //! | `env` | `${NAME:-default}` in values |
 //! | `fields` | typed values out of the tree |
-//! | `tenants`, `selector` | who there is, and to whom a job applies |
-//! | `jobs`, `handler`, `url`, `templates` | what a job is |
+//! | `tenants`, `selector`, `rows` | who there is, in the file or in a row of a live source, and to whom a job applies |
+//! | `roster` | the live sources |
+//! | `plans`, `database`, `limits` | what tenants of a plan have in common, where their data is, what they may use |
+//! | `jobs`, `overrides`, `merge`, `layers` | jobs, the layers on top of them, and how they are merged |
+//! | `draft`, `handler`, `url`, `templates`, `retry` | what a job is once its layers are merged |
 //! | `timing`, `zones` | when it is due, and on whose clocks |
 //! | `blackouts` | when it does not run |
 //! | `policies`, `recovery` | what becomes of due times that cannot simply run, and how fast missed ones are made up for |
-//! | `report`, `diagnostic`, `source` | collecting, ordering and showing mistakes |
+//! | `report`, `diagnostic`, `source`, `examples` | collecting, ordering and showing mistakes |
+//! | `resolve`, `settings` | what a checked config says of some tenants at some time, and why |
 //!
 //! Invariants: no text panics; a check costs time in proportion to the length of the text, and to the tenants times
 //! the jobs with their templates; what a check accepts compiles and renders for every tenant that it names; the same
@@ -24,17 +28,33 @@
 //! mistakes; a part that is wrong is left out of the checks that need it, so that one mistake is one message.
 
 mod blackouts;
+mod command;
+mod database;
 mod diagnostic;
+mod draft;
 mod env;
+mod examples;
 mod fields;
 mod handler;
+mod http;
 mod jobs;
+mod layers;
+mod limits;
+mod merge;
 mod node;
+mod overrides;
+mod plans;
 mod policies;
 mod recovery;
 mod report;
+mod resolve;
+mod retry;
+mod roster;
+mod rows;
 mod selector;
+mod settings;
 mod source;
+mod statements;
 mod syntax;
 mod templates;
 mod tenants;
@@ -44,25 +64,34 @@ mod url;
 mod yaml;
 mod zones;
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use self::diagnostic::{Diagnostic, Severity, Snippet};
 use self::fields::Fields;
+use self::layers::Layers;
 use self::node::{Entry, Node, Value};
 pub use self::report::MAX_SHOWN;
 use self::report::Report;
+pub use self::resolve::JobsFor;
+use self::resolve::Kept;
+pub use self::settings::{Layer, Setting};
 use self::source::Source;
+use self::tenants::Around;
 pub use self::text::ConfigText;
-use crate::catalog::{Desired, DesiredJob, Recovery};
-use crate::definition::{Definition, Tenant};
+use crate::catalog::Recovery;
+use crate::definition::Tenant;
 use crate::id::{JobName, NameError, check_name};
+use crate::roster::RosterSpec;
 
 /// The one version of the schema.
 const VERSION: i128 = 1;
 /// The keys of a file.
-const KEYS: &[&str] = &["version", "tenants", "blackouts", "jobs", "recovery", "dev"];
+const KEYS: &[&str] =
+    &["version", "roster", "tenants", "plans", "defaults", "blackouts", "jobs", "overrides", "recovery", "dev"];
 /// A longer file is refused.
 const MAX_FILE_BYTES: u64 = 256 * 1024 * 1024;
 
@@ -72,8 +101,11 @@ pub struct Config {
     /// Companions that `leasehold dev` starts; nobody else looks at them.
     pub services: Vec<Service>,
     tenants: Vec<Tenant>,
-    jobs: Vec<Job>,
+    /// The jobs, and to how many tenants of the file each applies.
+    jobs: Vec<(JobName, usize)>,
     recovery: Recovery,
+    roster: RosterSpec,
+    kept: Arc<Kept>,
 }
 
 /// A program that runs beside `leasehold dev`.
@@ -83,16 +115,6 @@ pub struct Service {
     pub name: String,
     /// The program and its arguments, taken as they stand.
     pub argv: Vec<String>,
-}
-
-/// A job with the tenants that it applies to.
-#[derive(Clone, Debug)]
-struct Job {
-    name: JobName,
-    /// One for each zone.
-    definitions: Vec<Arc<Definition>>,
-    /// Positions of a tenant and of its definition.
-    tenants: Vec<(usize, usize)>,
 }
 
 /// What a check found.
@@ -168,13 +190,21 @@ pub fn load(path: &Path) -> Result<Checked, LoadError> {
 pub fn check(file_name: &str, text: &str, env: &dyn Fn(&str) -> Option<String>) -> Checked {
     let source = Source::new(file_name, text);
     let mut report = Report::new(&source);
-    let config = yaml::read(&mut report, env).and_then(|root| config(&mut report, &root));
-    let config = config.filter(|_| report.errors() == 0);
+    let used = RefCell::new(BTreeMap::new());
+    let capture = |name: &str| {
+        let value = env(name)?;
+        used.borrow_mut().insert(name.to_owned(), value.clone());
+        Some(value)
+    };
+    let config = yaml::read(&mut report, &capture).and_then(|root| {
+        let text = || ConfigText { name: file_name.to_owned(), text: text.to_owned(), env: used.take() };
+        config(&mut report, &root, text)
+    });
     let (diagnostics, omitted) = report.finish();
     Checked { config, diagnostics, omitted }
 }
 
-fn config(report: &mut Report<'_>, root: &Node<'_>) -> Option<Config> {
+fn config(report: &mut Report<'_>, root: &Node<'_>, text: impl FnOnce() -> ConfigText) -> Option<Config> {
     if let Value::Null = root.value {
         let help = "start with `version: 1`, then `tenants:` and `jobs:`".to_owned();
         report.error(&(0..0), "the config is empty", Some(help));
@@ -182,12 +212,17 @@ fn config(report: &mut Report<'_>, root: &Node<'_>) -> Option<Config> {
     }
     let fields = Fields::read(report, root, "the config", KEYS)?;
     version(report, &fields);
-    let roster = tenants::read(report, fields.get("tenants"));
+    let sources = roster::read(report, fields.get("roster"));
+    let names = jobs::names(fields.get("jobs"));
+    let plans = Layers::plans(report, &fields, &names);
+    let around = Around { plans: &plans, jobs: &names, others: false };
+    let roster = tenants::read(report, fields.get("tenants"), around, fields.get("roster").is_some());
     let mut blackouts = blackouts::read(report, &fields);
-    let jobs = jobs::read(report, fields.get("jobs"), &roster, &mut blackouts);
+    let layers = Layers::read(report, &fields, plans, &names);
+    let jobs = layers.check(report, &roster, &mut blackouts);
     let recovery = recovery::read(report, fields.get("recovery"));
     let services = fields.get("dev").map(|entry| services(report, &entry.value)).unwrap_or_default();
-    let nothing = [("tenants", roster.tenants.is_empty() && roster.complete), ("jobs", jobs.is_empty())];
+    let nothing = [("tenants", roster.tenants.is_empty() && roster.complete), ("jobs", layers.jobs.is_empty())];
     for (key, empty) in nothing {
         let written = fields.get(key);
         let is_list = written.is_none_or(|entry| matches!(&entry.value.value, Value::List(items) if items.is_empty()));
@@ -196,11 +231,13 @@ fn config(report: &mut Report<'_>, root: &Node<'_>) -> Option<Config> {
             report.warn(&span, format!("there are no {key}, so nothing will run"), None);
         }
     }
-    if report.errors() == 0 {
-        // A mistake elsewhere may be why nothing names one.
-        blackouts.warn_of_unused(report);
+    if report.errors() > 0 {
+        return None;
     }
-    Some(Config { services, tenants: roster.tenants, jobs, recovery: recovery? })
+    // A mistake elsewhere may be why nothing names one.
+    blackouts.warn_of_unused(report);
+    let kept = Arc::new(Kept::new(text(), report.source, root, &roster));
+    Some(Config { services, tenants: roster.tenants, jobs, recovery: recovery?, roster: sources?, kept })
 }
 
 fn version(report: &mut Report<'_>, fields: &Fields<'_, '_>) {
@@ -227,7 +264,7 @@ fn services(report: &mut Report<'_>, node: &Node<'_>) -> Vec<Service> {
 fn service(report: &mut Report<'_>, node: &Node<'_>, others: &[Service]) -> Option<Service> {
     let fields = Fields::read(report, node, "a service", &["name", "argv"])?;
     let name = fields.require(report, "name").and_then(|entry| service_name(report, entry, others));
-    let argv = fields.require(report, "argv").and_then(|entry| handler::argv(report, entry));
+    let argv = fields.require(report, "argv").and_then(|entry| command::argv(report, entry));
     Some(Service { name: name?, argv: argv?.iter().map(|text| text.text.to_owned()).collect() })
 }
 
@@ -249,25 +286,8 @@ impl Config {
         &self.tenants
     }
 
-    /// How many jobs there are and to how many tenants each applies, in the order of the file.
+    /// The jobs, and to how many tenants of the file each applies when no override is in force, in the order of the file.
     pub fn jobs(&self) -> impl ExactSizeIterator<Item = (&JobName, usize)> {
-        self.jobs.iter().map(|job| (&job.name, job.tenants.len()))
-    }
-
-    /// The catalog that the config describes: every job of every tenant. Tenants for which a job is the same share
-    /// its definition.
-    #[must_use]
-    pub fn desired(&self) -> Desired {
-        let count = self.jobs.iter().map(|job| job.tenants.len()).sum();
-        let mut jobs = Vec::with_capacity(count);
-        for job in &self.jobs {
-            jobs.extend(job.tenants.iter().map(|&(tenant, definition)| DesiredJob {
-                tenant: self.tenants[tenant].id.clone(),
-                name: job.name.clone(),
-                definition: Arc::clone(&job.definitions[definition]),
-            }));
-        }
-        let tenants = self.tenants.iter().cloned().map(Into::into).collect();
-        Desired { tenants, jobs, recovery: self.recovery }
+        self.jobs.iter().map(|(name, tenants)| (name, *tenants))
     }
 }

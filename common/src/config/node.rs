@@ -1,12 +1,35 @@
 //! The tree of a YAML file: values with the places they were written at.
 
 use std::borrow::Cow;
-use std::rc::Rc;
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::source::{Source, Span};
 
-/// A node; shared, since an alias is the node that it names.
-pub(super) type Ref<'t> = Rc<Node<'t>>;
+/// A node; shared, since an alias is the node that it names, and since layers share what they do not change.
+pub(super) type Ref<'t> = Arc<Node<'t>>;
+
+/// The layer of settings that a key comes from; of two, the larger one has the last word. What was not merged with
+/// anything has the least.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Rank(u32);
+
+impl Rank {
+    pub(super) const DEFAULTS: Self = Self(1);
+    pub(super) const JOB: Self = Self(2);
+    pub(super) const PLAN: Self = Self(3);
+    pub(super) const TENANT: Self = Self(4);
+
+    /// The override at a position of the list.
+    pub(super) fn of_override(position: usize) -> Self {
+        Self(u32::try_from(position).unwrap_or(u32::MAX).saturating_add(5))
+    }
+
+    /// The position of the override that it stands for, if it does.
+    pub(super) fn as_override(self) -> Option<usize> {
+        usize::try_from(self.0.checked_sub(5)?).ok()
+    }
+}
 
 /// A value and where it stands.
 pub(super) struct Node<'t> {
@@ -29,10 +52,12 @@ pub(super) enum Value<'t> {
 }
 
 /// A key with its value. Keys of a map are distinct.
+#[derive(Clone)]
 pub(super) struct Entry<'t> {
     pub(super) key: Cow<'t, str>,
     pub(super) key_span: Span,
     pub(super) value: Ref<'t>,
+    pub(super) layer: Rank,
 }
 
 pub(super) struct Scalar<'t> {
@@ -96,6 +121,48 @@ impl<'t> Node<'t> {
 
 fn measure<'a, 't: 'a>(children: impl Iterator<Item = &'a Ref<'t>>) -> (usize, usize) {
     children.fold((1, 1), |(weight, height), child| (weight + child.weight, height.max(child.height + 1)))
+}
+
+impl<'t> Entry<'t> {
+    /// The key with another value.
+    pub(super) fn with(&self, value: Ref<'t>, layer: Rank) -> Self {
+        Self { key: self.key.clone(), key_span: self.key_span.clone(), value, layer }
+    }
+}
+
+/// Makes nodes that outlive their text. What was shared stays shared.
+#[derive(Default)]
+pub(super) struct Keeper {
+    kept: HashMap<*const (), Ref<'static>>,
+}
+
+impl Keeper {
+    /// The node; `'static`, and otherwise the same. The nodes given to one keeper must live as long as it does.
+    pub(super) fn keep(&mut self, node: &Ref<'_>) -> Ref<'static> {
+        let address = Arc::as_ptr(node).cast();
+        if let Some(kept) = self.kept.get(&address) {
+            return Arc::clone(kept);
+        }
+        let value = match &node.value {
+            Value::Null => Value::Null,
+            Value::Invalid => Value::Invalid,
+            Value::Scalar(scalar) => Value::Scalar(Scalar {
+                text: Cow::Owned(scalar.text.to_string()),
+                plain: scalar.plain,
+                substituted: scalar.substituted,
+            }),
+            Value::List(items) => Value::List(items.iter().map(|item| self.keep(item)).collect()),
+            Value::Map(entries) => Value::Map(entries.iter().map(|entry| self.keep_entry(entry)).collect()),
+        };
+        let kept = Arc::new(Node::new(node.span.clone(), value));
+        self.kept.insert(address, Arc::clone(&kept));
+        kept
+    }
+
+    pub(super) fn keep_entry(&mut self, entry: &Entry<'_>) -> Entry<'static> {
+        let value = self.keep(&entry.value);
+        Entry { key: Cow::Owned(entry.key.to_string()), key_span: entry.key_span.clone(), value, layer: entry.layer }
+    }
 }
 
 impl Scalar<'_> {

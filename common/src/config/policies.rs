@@ -126,9 +126,11 @@ fn catch_up(report: &mut Report<'_>, entry: &Entry<'_>, timing: Option<&Timing<'
     if report.errors() > errors {
         return None;
     }
-    if timing.is_some_and(Timing::is_delay) {
-        let message = "`catch_up` has no effect on `every`, whose due times follow from the end of each run";
-        report.warn(&entry.key_span, message, Some("remove it".to_owned()));
+    if let Some(timing) = timing.filter(|timing| timing.is_delay()) {
+        if timing.is_concerned(entry) {
+            let message = "`catch_up` has no effect on `every`, whose due times follow from the end of each run";
+            report.warn(&entry.key_span, message, Some("remove it".to_owned()));
+        }
         return Some(CatchUp::default());
     }
     Some(match choice.word? {
@@ -158,6 +160,10 @@ fn expires(report: &mut Report<'_>, entry: &Entry<'_>, timing: Option<&Timing<'_
 }
 
 fn until_next(report: &mut Report<'_>, entry: &Entry<'_>, timing: Option<&Timing<'_, '_>>) -> Option<Option<Expiry>> {
+    let concerned = timing.is_none_or(|timing| timing.is_concerned(entry));
+    if !concerned && timing.is_some_and(|timing| timing.is_delay() || timing.is_once()) {
+        return Some(None);
+    }
     if timing.is_some_and(Timing::is_delay) {
         let message = "`expires: next` does not go with `every`, whose next due time follows from the end of the run";
         let help = "write a duration, as in `expires: 10m`, or add `anchor: start`".to_owned();
@@ -193,6 +199,8 @@ fn on_blackout(
     } else {
         return Some(written);
     };
-    report.warn(&entry.key_span, format!("`on_blackout` has no effect {why}"), Some("remove it".to_owned()));
+    if timing.is_none_or(|timing| timing.is_concerned(entry)) {
+        report.warn(&entry.key_span, format!("`on_blackout` has no effect {why}"), Some("remove it".to_owned()));
+    }
     Some(OnBlackout::default())
 }

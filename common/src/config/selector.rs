@@ -32,12 +32,17 @@ struct Label<'n, 't> {
 pub(super) struct Attributes<'a> {
     ids: HashSet<&'a str>,
     plans: BTreeSet<&'a str>,
-    features: BTreeSet<&'a str>,
+    pub(super) features: BTreeSet<&'a str>,
     labels: BTreeSet<&'a str>,
     pairs: HashSet<(&'a str, &'a str)>,
 }
 
 impl<'a> Attributes<'a> {
+    /// Whether there is no tenant.
+    pub(super) fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
     pub(super) fn of(tenants: &'a [Tenant]) -> Self {
         Self {
             ids: tenants.iter().map(|tenant| tenant.id.as_str()).collect(),
@@ -99,8 +104,18 @@ fn empty(report: &mut Report<'_>, entry: &Entry<'_>) {
 }
 
 impl Selector<'_, '_> {
+    /// Whether it chooses tenants by their ids.
+    pub(super) fn names_ids(&self) -> bool {
+        self.ids.is_some()
+    }
+
+    /// The plans of which a tenant must be on any; `None` if its plan does not matter.
+    pub(super) fn plans(&self) -> Option<impl Iterator<Item = &str>> {
+        Some(self.plans.as_ref()?.iter().map(|text| text.text))
+    }
+
     /// The positions of the tenants that match, in order. Linear in the number of tenants.
-    pub(super) fn matching(&self, tenants: &[Tenant]) -> Vec<usize> {
+    pub(super) fn matching(&self, tenants: &[&Tenant]) -> Vec<usize> {
         let ids = set(self.ids.as_deref());
         let plans = set(self.plans.as_deref());
         let fits = |tenant: &Tenant| {
@@ -113,7 +128,15 @@ impl Selector<'_, '_> {
     }
 
     /// Warns of what no tenant has, or else of parts that no tenant has together.
-    pub(super) fn warn(&self, report: &mut Report<'_>, roster: &Roster, have: &Attributes<'_>, matched: &[usize]) {
+    /// `never` is what follows.
+    pub(super) fn warn(
+        &self,
+        report: &mut Report<'_>,
+        roster: &Roster<'_>,
+        have: &Attributes<'_>,
+        matched: &[usize],
+        never: &str,
+    ) {
         if !roster.complete || roster.tenants.is_empty() {
             return;
         }
@@ -125,11 +148,11 @@ impl Selector<'_, '_> {
             && let Some(span) = &self.span
         {
             let help = "all keys of a selector must match, and all entries of `features` and `labels`".to_owned();
-            report.warn(span, "no tenant matches this selector, so the job never runs", Some(help));
+            report.warn(span, format!("no tenant matches this selector, {never}"), Some(help));
         }
     }
 
-    fn warn_of_names(&self, report: &mut Report<'_>, roster: &Roster, have: &Attributes<'_>) {
+    fn warn_of_names(&self, report: &mut Report<'_>, roster: &Roster<'_>, have: &Attributes<'_>) {
         for id in self.ids.iter().flatten().filter(|id| !have.ids.contains(id.text)) {
             let help = suggestion(report, id.text, roster.tenants.iter().map(|tenant| tenant.id.as_str()));
             report.warn(&id.span(), format!("there is no tenant `{}`", id.text), help);

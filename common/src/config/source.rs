@@ -1,15 +1,19 @@
 //! The text of a config file and where its lines are.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 /// A place in the text, in bytes. Always on character boundaries of the text it was made for.
 pub(super) type Span = Range<usize>;
 
+/// The place of what no file says.
+pub(super) const NOWHERE: Span = usize::MAX / 2..usize::MAX / 2;
+
 /// The text with the starts of its lines.
 pub(super) struct Source<'t> {
     pub(super) name: &'t str,
     pub(super) text: &'t str,
-    lines: Vec<usize>,
+    lines: Cow<'t, [usize]>,
 }
 
 impl<'t> Source<'t> {
@@ -20,8 +24,23 @@ impl<'t> Source<'t> {
             b'\r' => bytes.get(at + 1) != Some(&b'\n'),
             _ => false,
         });
-        let lines = std::iter::once(0).chain(breaks.map(|(at, _)| at + 1)).collect();
-        Self { name, text, lines }
+        let lines: Vec<_> = std::iter::once(0).chain(breaks.map(|(at, _)| at + 1)).collect();
+        Self { name, text, lines: Cow::Owned(lines) }
+    }
+
+    /// The same again, with the lines that [`Source::lines`] gave.
+    pub(super) fn with_lines(name: &'t str, text: &'t str, lines: &'t [usize]) -> Self {
+        Self { name, text, lines: Cow::Borrowed(lines) }
+    }
+
+    /// Where the lines start.
+    pub(super) fn lines(&self) -> &[usize] {
+        &self.lines
+    }
+
+    /// The line of a byte, from 1; `None` if it is not in the text.
+    pub(super) fn line_of(&self, at: usize) -> Option<usize> {
+        (at <= self.text.len()).then(|| self.line_at(at).0 + 1)
     }
 
     /// The line of a byte, from 0, and the bytes that the line takes without its line break.

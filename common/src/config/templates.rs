@@ -30,6 +30,20 @@ pub(super) fn parse(report: &mut Report<'_>, text: &Text<'_, '_>) -> Option<Temp
     }
 }
 
+/// The text with a letter for each variable.
+pub(super) fn without_variables(template: &Template) -> String {
+    let text = template.as_str();
+    let mut out = String::with_capacity(text.len());
+    let mut at = 0;
+    for (_, part) in template.spans() {
+        out.push_str(&text[at..part.start]);
+        out.push('x');
+        at = part.end;
+    }
+    out.push_str(&text[at..]);
+    out.replace("{{{{", "{{")
+}
+
 /// What to do where the tenants of a job lack something.
 pub(super) const GIVE_OR_NARROW: &str = "give every tenant that the job applies to one, or narrow the job's `tenants`";
 
@@ -39,8 +53,7 @@ pub(super) fn check_tenants(
     report: &mut Report<'_>,
     used: &Used<'_, '_>,
     job: &JobName,
-    tenants: &[Tenant],
-    matched: &[usize],
+    tenants: &[&Tenant],
     help: &str,
 ) {
     let mut lacking: Vec<(&Variable, _, Named)> = Vec::new();
@@ -53,7 +66,8 @@ pub(super) fn check_tenants(
         return; // it holds for everybody
     }
     let mut dots = Named::default();
-    for tenant in matched.iter().map(|&index| &tenants[index]) {
+    let mut odd: Option<(RenderError, Named)> = None;
+    for &tenant in tenants {
         let mut complete = true;
         for (variable, _, named) in &mut lacking {
             if variable.is_missing_for(tenant) {
@@ -61,8 +75,12 @@ pub(super) fn check_tenants(
                 complete = false;
             }
         }
-        if complete && matches!(used.template.check(tenant, job, used.escape), Err(RenderError::DotSegment { .. })) {
-            dots.add(&tenant.id);
+        match used.template.check(tenant, job, used.escape) {
+            Err(RenderError::DotSegment { .. }) if complete => dots.add(&tenant.id),
+            Err(error @ RenderError::NotAName { .. }) if complete => {
+                odd.get_or_insert_with(|| (error, Named::default())).1.add(&tenant.id);
+            }
+            _ => {}
         }
     }
     for (variable, part, named) in lacking {
@@ -71,6 +89,11 @@ pub(super) fn check_tenants(
         let has_no = if named.count == 1 { "has no" } else { "have no" };
         let what = variable.as_attribute();
         report.error(&span, format!("{names} {has_no} {what}"), Some(help.to_owned()));
+    }
+    if let Some((error, named)) = odd {
+        let more = if named.count > 1 { format!(", and those of {} more", named.count - 1) } else { String::new() };
+        let help = "it could lead to another place than the one that is meant; use a value that is a name".to_owned();
+        report.error(&used.text.span(), format!("{error}{more}"), Some(help));
     }
     if let Some(names) = dots.list() {
         let help = "such a segment would lead to another path".to_owned();

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use super::{Checked, check};
 
@@ -30,6 +31,17 @@ impl ConfigText {
             Some(value)
         });
         (Self { name: name.to_owned(), text, env: used.into_inner() }, checked)
+    }
+
+    /// A hash of what it says, whatever the file is called.
+    #[must_use]
+    pub fn hash(&self) -> String {
+        let mut hash = Sha256::new();
+        for part in [&self.text].into_iter().chain(self.env.iter().flat_map(|(name, value)| [name, value])) {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part);
+        }
+        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// Checks it once more.

@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 
+use super::templates::without_variables;
 use crate::template::{Template, has_dot_segment};
 
 /// What is wrong: where in the text, what, and what would be right.
@@ -73,20 +74,6 @@ fn bare_percent(text: &str) -> Option<usize> {
     let digits =
         |at: usize| text.as_bytes().get(at + 1..at + 3).is_some_and(|two| two.iter().all(u8::is_ascii_hexdigit));
     text.match_indices('%').map(|(at, _)| at).find(|at| !digits(*at))
-}
-
-/// The URL with a letter for each variable.
-fn without_variables(template: &Template) -> String {
-    let text = template.as_str();
-    let mut out = String::with_capacity(text.len());
-    let mut at = 0;
-    for (_, part) in template.spans() {
-        out.push_str(&text[at..part.start]);
-        out.push('x');
-        at = part.end;
-    }
-    out.push_str(&text[at..]);
-    out.replace("{{{{", "{{")
 }
 
 #[cfg(test)]

@@ -12,12 +12,12 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use granit_parser::{Event, Parser, ScalarStyle, ScanError, Tag};
 
 use super::env;
-use super::node::{Entry, Node, Plain, Ref, Scalar, Value};
+use super::node::{Entry, Node, Plain, Rank, Ref, Scalar, Value};
 use super::report::Report;
 use super::source::Span;
 use super::syntax;
@@ -49,7 +49,7 @@ pub(super) fn read<'t>(report: &mut Report<'t>, env: &dyn Fn(&str) -> Option<Str
         }
     }
     let end = text.len()..text.len();
-    Some(builder.root.unwrap_or_else(|| Rc::new(Node::new(end, Value::Null))))
+    Some(builder.root.unwrap_or_else(|| Arc::new(Node::new(end, Value::Null))))
 }
 
 /// A collection that is not complete yet.
@@ -132,7 +132,7 @@ impl<'r, 't> Builder<'r, 't> {
             }
             Event::UnresolvedAlias(_) => {
                 self.dangling.push(span.clone());
-                self.complete_ref(Rc::new(Node::new(span, Value::Invalid)));
+                self.complete_ref(Arc::new(Node::new(span, Value::Invalid)));
             }
             Event::StreamEnd => self.report_dangling(),
             _ => {}
@@ -208,7 +208,7 @@ impl<'r, 't> Builder<'r, 't> {
     fn alias(&mut self, id: usize, span: Span) -> Ref<'t> {
         let refuse = |report: &mut Report<'t>, message: String| {
             report.error(&span, message, None);
-            Rc::new(Node::new(span.clone(), Value::Invalid))
+            Arc::new(Node::new(span.clone(), Value::Invalid))
         };
         let Some(target) = self.anchors.get(&id) else {
             return refuse(self.report, "the alias stands inside of what it repeats".to_owned());
@@ -220,13 +220,13 @@ impl<'r, 't> Builder<'r, 't> {
             return refuse(self.report, format!("aliases repeat more than {MAX_EXPANSION} values"));
         }
         self.expanded += target.weight;
-        Rc::clone(target)
+        Arc::clone(target)
     }
 
     fn complete(&mut self, node: Node<'t>, anchor: usize) {
-        let node = Rc::new(node);
+        let node = Arc::new(node);
         if anchor > 0 {
-            self.anchors.insert(anchor, Rc::clone(&node));
+            self.anchors.insert(anchor, Arc::clone(&node));
         }
         self.complete_ref(node);
     }
@@ -241,7 +241,7 @@ impl<'r, 't> Builder<'r, 't> {
             Open::List(items) => items.push(node),
             Open::Map { entries, key, .. } if key.is_some() => {
                 if let Some(Key::Text(key, key_span)) = key.take() {
-                    entries.push(Entry { key, key_span, value: node });
+                    entries.push(Entry { key, key_span, value: node, layer: Rank::default() });
                 }
             }
             Open::Map { .. } => self.key(&node),

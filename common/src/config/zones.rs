@@ -63,21 +63,20 @@ pub(super) fn of_tenants(
     report: &mut Report<'_>,
     rule: &ZoneRule<'_, '_>,
     job: &JobName,
-    tenants: &[Tenant],
-    matched: &[usize],
+    tenants: &[&Tenant],
     help: &str,
 ) -> Vec<Option<Zone>> {
     let (template, text) = match rule {
-        ZoneRule::Fixed(zone) => return vec![Some(zone.clone()); matched.len()],
+        ZoneRule::Fixed(zone) => return vec![Some(zone.clone()); tenants.len()],
         ZoneRule::Template { template, text } => (template, text),
     };
     let used = Used { template: template.clone(), text: text.clone(), escape: Escape::None };
-    templates::check_tenants(report, &used, job, tenants, matched, help);
+    templates::check_tenants(report, &used, job, tenants, help);
     let mut known: HashMap<String, Option<Zone>> = HashMap::new();
     let mut bad = templates::Named::default();
     let mut first_bad = None;
-    let mut zones = Vec::with_capacity(matched.len());
-    for tenant in matched.iter().map(|&index| &tenants[index]) {
+    let mut zones = Vec::with_capacity(tenants.len());
+    for &tenant in tenants {
         let Ok(name) = template.render(&Scope { tenant, job, run: None }, Escape::None) else {
             zones.push(None);
             continue;

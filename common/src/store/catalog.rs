@@ -5,8 +5,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::StoreResult;
-use crate::catalog::{CatalogPlan, CatalogSnapshot};
-use crate::definition::{DefinitionId, Tenant};
+use crate::catalog::{CatalogPlan, CatalogSnapshot, Member};
+use crate::definition::DefinitionId;
 use crate::id::{JobKey, JobName, TenantId};
 use crate::lease::Term;
 
@@ -74,7 +74,7 @@ pub trait Catalog: Send + Sync {
     async fn apply(&self, plan: &CatalogPlan, term: Option<&Term>) -> StoreResult<Applied>;
 
     /// Tenants in order of their ids, after `after`.
-    async fn tenants(&self, after: Option<&TenantId>, limit: u32) -> StoreResult<Vec<Tenant>>;
+    async fn tenants(&self, after: Option<&TenantId>, limit: u32) -> StoreResult<Vec<Member>>;
 
     /// Active jobs in order of tenant and name.
     async fn jobs(&self, tenant: Option<&TenantId>, job: Option<&JobName>, limit: u32) -> StoreResult<Vec<JobView>>;

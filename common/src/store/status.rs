@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::SourceView;
 use crate::id::{JobName, TenantId};
 use crate::lease::Leader;
 
@@ -24,6 +25,8 @@ pub struct Status {
     pub next_due: Option<Timestamp>,
     /// The catalog.
     pub catalog: CatalogView,
+    /// The live sources of tenants, in the order of the config.
+    pub roster: Vec<SourceView>,
     /// Jobs whose latest runs took longer than the time between their due times, the worst first, ten at most.
     pub slow_jobs: Vec<SlowJob>,
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use leasehold_common::definition::OnBlackout;
 
 use crate::{assert_snapshot, check, definition, good, said, said_of_lines, said_of_texts, with_blackouts, with_jobs};
@@ -32,7 +33,7 @@ fn blackouts_arrive() {
 fn one_blackout(written: &str) -> String {
     let job = "  - {name: a, cron: \"@hourly\", handler: a, blackouts: [x]}\n";
     let config = good(&format!("{}blackouts:\n  x: {written}\n", with_jobs(job)));
-    serde_json::to_string(&config.desired().jobs[0].definition.blackouts[0].when).unwrap()
+    serde_json::to_string(&config.desired(Timestamp::UNIX_EPOCH, &[]).jobs[0].definition.blackouts[0].when).unwrap()
 }
 
 #[test]
@@ -71,7 +72,7 @@ fn the_zone_of_a_blackout_may_come_from_the_tenant() {
         - {id: c, timezone: europe/berlin}\nblackouts:\n  x: {daily: 02:00-03:00, timezone: \"{{ tenant.timezone }}\"}\n  \
         y: {from: 2026-12-24, to: 2026-12-25, timezone: \"{{ tenant.timezone }}\"}\njobs:\n  \
         - {name: j, every: 5m, blackouts: [x, y], handler: h}\n";
-    let jobs = good(text).desired().jobs;
+    let jobs = good(text).desired(Timestamp::UNIX_EPOCH, &[]).jobs;
     for (job, zone) in jobs.iter().zip(["Europe/Berlin", "Asia/Tokyo", "Europe/Berlin"]) {
         let stored = format!(
             r#"[{{"name":"x","daily":{{"window":"02:00-03:00","zone":"{zone}"}}}},{{"name":"y","once":{{"from":"2026-12-24T00:00:00[{zone}]","to":"2026-12-25T00:00:00[{zone}]"}}}}]"#
@@ -100,7 +101,7 @@ fn mistakes_in_the_blackouts_of_a_job() {
     ]));
     let warned = check(&with_blackouts("every: 5m\n    on_blackout: defer\n    blackouts: [nights]"));
     let plain = definition("every: 5m\n    blackouts: [nights]");
-    assert_eq!(warned.config.unwrap().desired().jobs[0].definition.id(), plain.id());
+    assert_eq!(warned.config.unwrap().desired(Timestamp::UNIX_EPOCH, &[]).jobs[0].definition.id(), plain.id());
 }
 
 #[test]

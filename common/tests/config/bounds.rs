@@ -4,10 +4,13 @@ use std::collections::HashSet;
 use std::fmt::Write;
 use std::sync::Arc;
 
-use leasehold_common::config::{self, LoadError, Severity};
+use jiff::Timestamp;
+use leasehold_common::config::{self, LoadError};
 use proptest::prelude::*;
 
-use crate::{EXAMPLE, POLICIES, check, env, good, said, with_jobs};
+use crate::laws::hold;
+use crate::layers::LAYERED;
+use crate::{EXAMPLE, POLICIES, check, good, said, with_jobs};
 
 #[test]
 fn aliases_cannot_be_made_to_explode() {
@@ -53,7 +56,7 @@ fn a_hundred_thousand_tenants_are_no_trouble() {
     for number in 0..100_000 {
         writeln!(text, "- {{id: t{number}}}").unwrap();
     }
-    assert_eq!(good(&text).desired().jobs.len(), 100_000);
+    assert_eq!(good(&text).desired(Timestamp::UNIX_EPOCH, &[]).jobs.len(), 100_000);
 }
 
 /// Counts and not times: work that grew with the square of the tenants would not end here.
@@ -75,11 +78,55 @@ fn many_tenants_with_many_jobs_share_their_definitions() {
     }
     text.push_str("  - {name: some, every: 30s, tenants: {plan: [p1, p2]}, handler: h}\n");
     let config = good(&text);
-    let desired = config.desired();
+    let desired = config.desired(Timestamp::UNIX_EPOCH, &[]);
     assert_eq!(desired.tenants.len(), 20_000);
     assert_eq!(desired.jobs.len(), 188_000);
     let definitions: HashSet<_> = desired.jobs.iter().map(|job| Arc::as_ptr(&job.definition)).collect();
     assert_eq!(definitions.len(), 9 * 3 + 1);
+}
+
+/// Counts and not times, likewise: work for each tenant and layer would not end here.
+#[test]
+fn a_hundred_thousand_tenants_with_layers_share_their_definitions() {
+    let mut text = "version: 1\nroster: {sources: [{name: crm, http: {url: \"http://h/\"}}]}\nplans:\n".to_owned();
+    for plan in 0..5 {
+        writeln!(
+            text,
+            "  p{plan}: {{weight: {}, rate: 60/min, jobs: {{j{plan}: {{timeout: 7m}}, j9: {{enabled: false}}}}}}",
+            plan + 1
+        )
+        .unwrap();
+    }
+    text.push_str("defaults: {timezone: \"{{ tenant.timezone }}\", retry: {attempts: 5}}\njobs:\n");
+    for job in 0..10 {
+        writeln!(text, "  - {{name: j{job}, cron: \"0 {job} * * *\", http: {{url: \"http://h/{{{{ tenant.labels.region }}}}\"}}, payload: {{t: \"{{{{ tenant.id }}}}\"}}}}").unwrap();
+    }
+    text.push_str("overrides:\n");
+    for number in 0..20 {
+        writeln!(
+            text,
+            "  - {{job: j{}, tenants: {{plan: p{}}}, until: 2100-01-01, reason: r, set: {{queue: q{number}}}}}",
+            number % 10,
+            number % 5
+        )
+        .unwrap();
+    }
+    let config = good(&text);
+    let members: Vec<_> = (0..100_000)
+        .map(|number| {
+            let zone = ["Europe/Berlin", "Asia/Tokyo"][number % 2];
+            let own = if number % 10 == 0 { r#"{"j8": {"priority": 1}}"# } else { "{}" };
+            let row = serde_json::json!({"id": format!("t{number}"), "plan": format!("p{}", number % 5), "timezone": zone,
+                "labels": {"region": "us"}, "jobs": own});
+            config.admit("crm", row.as_object().unwrap()).unwrap()
+        })
+        .collect();
+    assert_eq!(members.iter().map(|member| u64::from(member.weight)).sum::<u64>(), 300_000);
+    let answer = config.jobs_for(&members, Timestamp::UNIX_EPOCH);
+    assert_eq!((answer.jobs.len(), answer.refused.len()), (900_000, 0));
+    let definitions: HashSet<_> = answer.jobs.iter().map(|job| Arc::as_ptr(&job.definition)).collect();
+    let (few, jobs, zones) = (definitions.len(), 9, 2);
+    assert!((jobs * zones..=jobs * zones * 12).contains(&few), "{few} definitions");
 }
 
 #[test]
@@ -108,7 +155,7 @@ fn files_that_hold_no_text_are_refused() {
 }
 
 /// Pieces of configs, to get past the parser more often than wild bytes do.
-const PIECES: [&str; 50] = [
+const PIECES: [&str; 62] = [
     "version: 1\n",
     "tenants:\n",
     "  - ",
@@ -159,41 +206,46 @@ const PIECES: [&str; 50] = [
     "overlap",
     "policy",
     "recovery",
+    "plans",
+    "defaults",
+    "overrides",
+    "roster",
+    "sources",
+    "until",
+    "set",
+    "database",
+    "requires",
+    "concurrency",
+    "rate",
+    "null",
 ];
-
-/// The places of a diagnostic are in the text, and nothing raw is printed.
-fn assert_sound(text: &str) {
-    let checked = config::check("x.yaml", text, &env);
-    for diagnostic in &checked.diagnostics {
-        let lines = text.replace("\r\n", "\n").replace('\r', "\n");
-        let line = lines.split('\n').nth(diagnostic.line - 1);
-        assert!(line.is_some_and(|line| diagnostic.column <= line.chars().count() + 1), "{diagnostic}");
-        assert!(diagnostic.to_string().chars().all(|c| c == '\n' || !c.is_control()), "{diagnostic}");
-    }
-    assert_eq!(checked.config.is_some(), checked.diagnostics.iter().all(|found| found.severity == Severity::Warning));
-}
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
 
     #[test]
     fn no_text_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-        assert_sound(&String::from_utf8_lossy(&bytes));
+        hold(&String::from_utf8_lossy(&bytes));
     }
 
     #[test]
     fn no_mixture_of_pieces_panics(pieces in proptest::collection::vec(proptest::sample::select(&PIECES[..]), 0..60)) {
-        assert_sound(&pieces.concat());
+        hold(&pieces.concat());
     }
+
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
 
     #[test]
     fn no_damage_to_a_good_config_panics(
-        good in proptest::sample::select(&[EXAMPLE, POLICIES][..]), at in 0.0..1.0_f64, cut in 0..40_usize,
+        good in proptest::sample::select(&[EXAMPLE, POLICIES, LAYERED][..]), at in 0.0..1.0_f64, cut in 0..40_usize,
         piece in proptest::sample::select(&PIECES[..]),
     ) {
         let at = (at * good.len() as f64) as usize;
         if let (Some(before), Some(after)) = (good.get(..at), good.get((at + cut).min(good.len())..)) {
-            assert_sound(&format!("{before}{piece}{after}"));
+            hold(&format!("{before}{piece}{after}"));
         }
     }
 }

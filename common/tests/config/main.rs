@@ -4,7 +4,12 @@
 
 mod blackouts;
 mod bounds;
+mod commands;
+mod http;
+mod laws;
+mod layers;
 mod manual;
+mod merging;
 mod messages;
 mod policies;
 mod rules;
@@ -12,6 +17,7 @@ mod rules;
 use std::fmt::Write;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use leasehold_common::config::{self, Checked, Config};
 use leasehold_common::definition::Definition;
 
@@ -113,7 +119,7 @@ fn with_blackouts(lines: &str) -> String {
 
 /// The first definition of a job with these lines.
 fn definition(lines: &str) -> Arc<Definition> {
-    Arc::clone(&good(&with_blackouts(lines)).desired().jobs[0].definition)
+    Arc::clone(&good(&with_blackouts(lines)).desired(Timestamp::UNIX_EPOCH, &[]).jobs[0].definition)
 }
 
 /// Everything that is said of jobs with these lines, each under its lines.

@@ -2,14 +2,17 @@
 
 use leasehold_common::catalog::Recovery;
 use leasehold_common::config::{self, Checked};
-use leasehold_common::definition::{CatchUp, Definition, Overlap};
+use leasehold_common::definition::{CatchUp, Definition, Overlap, Tenant};
 use leasehold_common::duration;
 use leasehold_common::retry::RetryPolicy;
-use leasehold_common::template::VARIABLES;
+use leasehold_common::roster::RosterSpec;
+use leasehold_common::template::{PAYLOAD_VARIABLES, VARIABLES};
 
 const MANUAL: &str = include_str!("../../../docs/reference/config.md");
 
 const SCHEDULES: &str = include_str!("../../../docs/reference/schedules.md");
+
+const PLANS: &str = include_str!("../../../docs/how-to/plans-and-overrides.md");
 
 const SCHEMA: &str = include_str!("../../../docs/reference/leasehold.schema.json");
 
@@ -31,12 +34,12 @@ fn blocks(page: &str) -> Vec<(&str, String)> {
 
 /// A whole config, or a part of one put in its place.
 fn complete(block: &str) -> String {
-    const TENANT: &str = "tenants: [{id: acme, plan: a, features: [b], timezone: UTC, labels: {c: d}}]";
+    const TENANT: &str = "tenants: [{id: acme, plan: a, features: [b, reports], timezone: UTC, labels: {c: d}, database: {url: \"env:DB\"}}]";
     let first = block.lines().next().unwrap_or_default();
     match first.split(':').next() {
         Some("version") => block.to_owned(),
         Some("tenants") => format!("version: 1\njobs: [{{name: a, every: 1h, handler: a}}]\n{block}"),
-        Some("recovery") => {
+        Some("recovery" | "defaults") => {
             format!("version: 1\n{TENANT}\njobs: [{{name: a, every: 1h, handler: a}}]\n{block}")
         }
         Some("blackouts") if first == "blackouts:" => {
@@ -46,7 +49,7 @@ fn complete(block: &str) -> String {
         }
         _ => {
             let mut job: String = block.lines().map(|line| format!("    {line}\n")).collect();
-            if !["http:", "command:", "handler:"].iter().any(|key| block.contains(key)) {
+            if !["http:", "command:", "sql:", "handler:"].iter().any(|key| block.contains(key)) {
                 job.push_str("    handler: a\n");
             }
             format!("version: 1\n{TENANT}\njobs:\n  - name: example\n{job}")
@@ -73,7 +76,8 @@ fn every_example_is_faultless() {
     let (_, policies) = SCHEDULES.split_once("\n## Policies\n").unwrap();
     let (manual, policies) = (blocks(MANUAL), blocks(policies));
     assert!(manual.len() >= 20 && policies.len() >= 4, "{} and {} examples", manual.len(), policies.len());
-    let examples = manual.into_iter().chain(policies).filter(|(kind, _)| *kind == "yaml");
+    let plans = blocks(PLANS);
+    let examples = manual.into_iter().chain(policies).chain(plans).filter(|(kind, _)| *kind == "yaml");
     for (_, block) in examples {
         let checked = check(&complete(&block));
         assert_eq!(said(&checked), "", "in the example\n{block}");
@@ -95,15 +99,23 @@ fn the_messages_are_the_ones_that_are_printed() {
 
 #[test]
 fn the_tables_name_what_there_is() {
-    for variable in VARIABLES {
+    for variable in VARIABLES.into_iter().chain(PAYLOAD_VARIABLES) {
         assert!(MANUAL.contains(&format!("| `{variable}` |")), "{variable} is not in the manual");
     }
     for (what, text, count) in [
-        ("the config", "version: 1\n~x: y\n".to_owned(), 6),
-        ("a job", job("~x: y"), 28),
+        ("the config", "version: 1\n~x: y\n".to_owned(), 10),
+        ("a tenant", "version: 1\ntenants: [{~x: y}]\n".to_owned(), 10),
+        ("a plan", "version: 1\nplans: {a: {~x: y}}\n".to_owned(), 5),
+        ("an override", "version: 1\noverrides: [{~x: y}]\n".to_owned(), 6),
+        ("`roster`", "version: 1\nroster: {~x: y}\n".to_owned(), 4),
+        ("`database`", "version: 1\ntenants: [{database: {~x: y}}]\n".to_owned(), 3),
+        ("`requires`", job("requires: {~x: y}"), 2),
+        ("a job", job("~x: y"), 34),
         ("a blackout", "version: 1\nblackouts: {a: {~x: y}}\n".to_owned(), 5),
         ("`overlap`", job("overlap: {~x: y}"), 2),
         ("`catch_up`", job("catch_up: {~x: y}"), 3),
+        ("`command`", job("command: {~x: y}"), 5),
+        ("`resources`", job("command: {resources: {~x: y}}"), 5),
         ("`recovery`", "version: 1\nrecovery: {~x: y}\n".to_owned(), 2),
     ] {
         let keys = keys_of(what, &text);
@@ -162,6 +174,26 @@ fn the_schema_for_editors_knows_the_same_keys() {
         ("`dev`", "/properties/dev", "version: 1\ndev: {~x: y}\n".to_owned()),
         ("a service", "/$defs/service", "version: 1\ndev: {services: [{~x: y}]}\n".to_owned()),
         ("a job", "/$defs/job", job("~x: y")),
+        ("`defaults`", "/$defs/layer", "version: 1\ndefaults: {~x: y}\n".to_owned()),
+        ("a plan", "/$defs/plan", "version: 1\nplans: {a: {~x: y}}\n".to_owned()),
+        ("an override", "/$defs/override", "version: 1\noverrides: [{~x: y}]\n".to_owned()),
+        ("`roster`", "/properties/roster", "version: 1\nroster: {~x: y}\n".to_owned()),
+        ("a source", "/$defs/source", "version: 1\nroster: {sources: [{~x: y}]}\n".to_owned()),
+        (
+            "`sql` of a source",
+            "/$defs/source/properties/sql",
+            "version: 1\nroster: {sources: [{sql: {~x: y}}]}\n".to_owned(),
+        ),
+        (
+            "`http` of a source",
+            "/$defs/source/properties/http",
+            "version: 1\nroster: {sources: [{http: {~x: y}}]}\n".to_owned(),
+        ),
+        ("`database`", "/$defs/database", "version: 1\ntenants: [{database: {~x: y}}]\n".to_owned()),
+        ("`requires`", "/$defs/requires", job("requires: {~x: y}")),
+        ("`total` of a job", "/$defs/job/properties/total", job("total: {~x: y}")),
+        ("`sql` of a job", "/$defs/sql", job("sql: {~x: y}")),
+        ("a statement", "/$defs/statement", job("sql: {statements: [{~x: y}]}")),
         ("a schedule", "/$defs/schedule", "version: 1\njobs: [{name: a, schedules: [{~x: y}]}]\n".to_owned()),
         ("a selector", "/$defs/selector", job("tenants: {~x: y}")),
         ("a blackout", "/$defs/blackout", "version: 1\nblackouts: {a: {~x: y}}\n".to_owned()),
@@ -169,7 +201,10 @@ fn the_schema_for_editors_knows_the_same_keys() {
         ("`catch_up`", "/$defs/catch_up", job("catch_up: {~x: y}")),
         ("`recovery`", "/properties/recovery", "version: 1\nrecovery: {~x: y}\n".to_owned()),
         ("`http`", "/$defs/http", job("http: {~x: y}")),
+        ("`sign`", "/$defs/http/properties/sign", job("http: {sign: {~x: y}}")),
+        ("`responses`", "/$defs/http/properties/responses", job("http: {responses: {~x: y}}")),
         ("`command`", "/$defs/job/properties/command", job("command: {~x: y}")),
+        ("`resources`", "/$defs/resources", job("command: {resources: {~x: y}}")),
         ("`retry`", "/$defs/retry", job("retry: {~x: y}")),
         ("`backoff`", "/$defs/backoff", job("retry: {backoff: {~x: y}}")),
     ] {
@@ -196,8 +231,11 @@ fn the_defaults_are_the_ones_in_the_tables() {
         ("within", duration::format(CatchUp::DEFAULT_WITHIN)),
         ("total", recovery.total.to_string()),
         ("per_tenant", recovery.per_tenant.to_string()),
+        ("weight", Tenant::DEFAULT_WEIGHT.to_string()),
+        ("refresh", duration::format(RosterSpec::DEFAULT_REFRESH)),
+        ("max_drop", RosterSpec::DEFAULT_MAX_DROP.to_string()),
     ] {
-        let row = MANUAL.lines().find(|line| line.starts_with(&format!("| `{key}` |"))).unwrap();
-        assert!(row.contains(&format!("| `{default}` |")), "{row} does not say {default}");
+        let mut rows = MANUAL.lines().filter(|line| line.starts_with(&format!("| `{key}` |")));
+        assert!(rows.any(|row| row.contains(&format!("| `{default}` |"))), "no row of {key} says {default}");
     }
 }

@@ -234,7 +234,8 @@ fn settings() {
         "priority: 40000",
         "priority: high",
         "tiemout: 5m",
-        "concurrency: 5",
+        "concurency: 5",
+        "concurrency: 0",
         "timeout: 5m\n    timeout: 6m",
         "name: other",
     ]));

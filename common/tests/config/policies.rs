@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use leasehold_common::catalog::Recovery;
 use leasehold_common::config::Severity;
 use leasehold_common::definition::{CatchUp, Definition, Expiry, Overlap, TimingSpec};
@@ -94,7 +95,10 @@ fn mistakes_in_catch_up() {
     // What has no effect makes no other definition.
     let warned = check(&with_blackouts("every: 5m\n    catch_up: {policy: all, within: 1h}"));
     assert_eq!(warned.counts(), (0, 1));
-    assert_eq!(warned.config.unwrap().desired().jobs[0].definition.id(), definition("every: 5m").id());
+    assert_eq!(
+        warned.config.unwrap().desired(Timestamp::UNIX_EPOCH, &[]).jobs[0].definition.id(),
+        definition("every: 5m").id()
+    );
 }
 
 #[test]
@@ -127,7 +131,7 @@ fn mistakes_in_expires() {
         "at: 2026-12-01\n    expires: next",
     ]));
     let warned = check(&with_blackouts("at: 2026-12-01\n    expires: next"));
-    assert_eq!(warned.config.unwrap().desired().jobs[0].definition.expires, None);
+    assert_eq!(warned.config.unwrap().desired(Timestamp::UNIX_EPOCH, &[]).jobs[0].definition.expires, None);
 }
 
 #[test]
@@ -195,7 +199,7 @@ fn the_recovery_budget_arrives() {
         ("recovery: {total: 1000000, per_tenant: \"${NONE:-1}\"}", 1_000_000, 1),
     ] {
         let config = good(&format!("{}{written}\n", with_jobs("  - {name: a, every: 5m, handler: a}\n")));
-        assert_eq!(config.desired().recovery, Recovery { total, per_tenant }, "{written}");
+        assert_eq!(config.desired(Timestamp::UNIX_EPOCH, &[]).recovery, Recovery { total, per_tenant }, "{written}");
     }
     let cases = [
         "recovery: 500",
@@ -286,7 +290,7 @@ proptest! {
         let refused = lines.contains("expires: next") && lines.starts_with("every: 5m") && !lines.contains("anchor");
         prop_assert_eq!(checked.config.is_none(), refused, "{}: {:?}", lines, checked.diagnostics);
         if let Some(config) = checked.config {
-            for job in config.desired().jobs {
+            for job in config.desired(Timestamp::UNIX_EPOCH, &[]).jobs {
                 let json = job.definition.to_json();
                 let again: Definition = serde_json::from_str(&json).unwrap();
                 prop_assert_eq!(&again, job.definition.as_ref());
@@ -311,7 +315,7 @@ fn a_ceiling_of_a_window_arrives_and_a_window_that_is_too_short_is_warned_of() {
     let no = |_: &str| None;
     let checked = leasehold_common::config::check("c.yaml", &text("{window: 01:00-02:00, per_second: 20}"), &no);
     assert!(checked.diagnostics.is_empty(), "{:?}", checked.diagnostics);
-    let desired = checked.config.unwrap().desired();
+    let desired = checked.config.unwrap().desired(Timestamp::UNIX_EPOCH, &[]);
     assert_eq!(desired.jobs[0].definition.schedule.per_second().unwrap().get(), 20);
     for bad in ["{per_second: 20}", "{window: 01:00-02:00, per_second: 0}", "{window: 01:00-02:00, most: 1}", "[1]"] {
         assert!(leasehold_common::config::check("c.yaml", &text(bad), &no).config.is_none(), "{bad}");

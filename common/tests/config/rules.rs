@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use leasehold_common::config::{Config, Service};
 use leasehold_common::definition::{HandlerSpec, Overlap, ScheduleSpec};
+use leasehold_common::endpoint::HttpSpec;
 use leasehold_common::retry::RetryPolicy;
 use leasehold_common::schedule::{DstPolicy, Zone};
 
@@ -12,12 +14,18 @@ use crate::{EXAMPLE, assert_snapshot, env, good, with_jobs, with_line};
 
 /// The tenants of a job, in order.
 fn tenants_of(config: &Config, job: &str) -> Vec<String> {
-    config.desired().jobs.iter().filter(|found| found.name.as_str() == job).map(|job| job.tenant.to_string()).collect()
+    config
+        .desired(Timestamp::UNIX_EPOCH, &[])
+        .jobs
+        .iter()
+        .filter(|found| found.name.as_str() == job)
+        .map(|job| job.tenant.to_string())
+        .collect()
 }
 
 #[test]
 fn a_good_config_becomes_a_catalog() {
-    let desired = good(EXAMPLE).desired();
+    let desired = good(EXAMPLE).desired(Timestamp::UNIX_EPOCH, &[]);
     let jobs: Vec<_> =
         desired.jobs.iter().map(|job| format!("{} {} {}", job.tenant, job.name, job.definition.to_json())).collect();
     assert_snapshot!(jobs.join("\n"));
@@ -30,7 +38,7 @@ fn a_good_config_becomes_a_catalog() {
 #[test]
 fn defaults_are_as_the_manual_says() {
     let config = good(&with_jobs("  - {name: a, cron: \"@daily\", command: {argv: [\"./a\"]}}\n"));
-    let definition = &config.desired().jobs[0].definition;
+    let definition = &config.desired(Timestamp::UNIX_EPOCH, &[]).jobs[0].definition;
     assert_eq!(definition.timeout, Duration::from_secs(300));
     assert_eq!(definition.retry, RetryPolicy::default());
     assert_eq!((definition.overlap, definition.priority, definition.queue.as_str()), (Overlap::Skip, 0, "default"));
@@ -38,7 +46,11 @@ fn defaults_are_as_the_manual_says() {
     let expected = ScheduleSpec::Cron { expr: "@daily".to_owned(), zone: Zone::UTC, dst: DstPolicy::Once };
     assert_eq!(definition.schedule, expected, "the zone is UTC and not the tenant's, unless the job says so");
     let http = good(&with_line("tenants: {id: acme}").replace("handler: sync", "http: {url: \"http://h/\"}"));
-    let HandlerSpec::Http { method, .. } = &http.desired().jobs[0].definition.handler else { panic!("not http") };
+    let HandlerSpec::Http(HttpSpec { method, .. }) =
+        &http.desired(Timestamp::UNIX_EPOCH, &[]).jobs[0].definition.handler
+    else {
+        panic!("not http")
+    };
     assert_eq!(method, "POST");
 }
 
@@ -51,7 +63,7 @@ fn every_setting_arrives() {
          timeout: 1h30m\n    retry: {attempts: \"${N:-7}\", backoff: {initial: 10m, factor: 1.5}}\n    overlap: allow\n    \
          queue: slow\n    priority: -5\n",
     ));
-    assert_snapshot!(config.desired().jobs[0].definition.to_json());
+    assert_snapshot!(config.desired(Timestamp::UNIX_EPOCH, &[]).jobs[0].definition.to_json());
 }
 
 #[test]
@@ -63,7 +75,7 @@ fn a_wait_that_was_written_wins_over_the_default_of_the_other() {
         ("{}", 1_000, 300_000),
     ] {
         let config = good(&with_line(&format!("retry: {{backoff: {backoff}}}")));
-        let waits = &config.desired().jobs[0].definition.retry.backoff;
+        let waits = &config.desired(Timestamp::UNIX_EPOCH, &[]).jobs[0].definition.retry.backoff;
         assert_eq!((waits.initial.as_millis(), waits.max.as_millis()), (initial, max), "{backoff}");
     }
 }
@@ -99,7 +111,7 @@ fn definitions_differ_by_zone_and_by_nothing_else() {
     let text = "version: 1\ntenants:\n\
         \x20 - {id: a, timezone: Europe/Berlin}\n  - {id: b, timezone: Asia/Tokyo}\n  - {id: c, timezone: europe/berlin}\n\
         jobs:\n  - {name: j, cron: \"0 2 * * *\", timezone: \"{{ tenant.timezone }}\", handler: h}\n";
-    let jobs = good(text).desired().jobs;
+    let jobs = good(text).desired(Timestamp::UNIX_EPOCH, &[]).jobs;
     assert!(Arc::ptr_eq(&jobs[0].definition, &jobs[2].definition));
     assert!(!Arc::ptr_eq(&jobs[0].definition, &jobs[1].definition));
     assert_eq!(jobs[0].definition.id(), jobs[2].definition.id());
@@ -115,13 +127,13 @@ fn services_and_aliases_arrive() {
         config.services,
         [Service { name: "api".to_owned(), argv: vec!["./api".to_owned(), "{{ as it stands }}".to_owned()] }]
     );
-    assert!(config.desired().jobs.iter().all(|job| job.definition.retry.attempts == 9));
+    assert!(config.desired(Timestamp::UNIX_EPOCH, &[]).jobs.iter().all(|job| job.definition.retry.attempts == 9));
 }
 
 #[test]
 fn what_the_environment_says_is_never_yaml() {
     let config = good(&with_line("payload:\n      a: ${TRICK}\n      b: \"${TRICK}\"\n      n: ${N:-5}"));
-    let payload = config.desired().jobs[0].definition.payload.clone().unwrap();
+    let payload = config.desired(Timestamp::UNIX_EPOCH, &[]).jobs[0].definition.payload.clone().unwrap();
     assert_eq!(payload["a"], env("TRICK").unwrap());
     assert_eq!(payload["b"], env("TRICK").unwrap());
     assert_eq!(payload["n"], 5, "without quotes it may be a number");
@@ -131,7 +143,7 @@ fn what_the_environment_says_is_never_yaml() {
 /// The schedules of a job for both tenants of [`with_jobs`], as they are stored.
 fn schedules(rest: &str) -> Vec<String> {
     let config = good(&with_jobs(&format!("  - name: a\n    handler: a\n    {rest}\n")));
-    let jobs = config.desired().jobs;
+    let jobs = config.desired(Timestamp::UNIX_EPOCH, &[]).jobs;
     jobs.iter().map(|job| serde_json::to_string(&job.definition.schedule).unwrap()).collect()
 }
 
@@ -168,7 +180,7 @@ fn kinds_of_schedules_arrive() {
 fn every_zone_of_a_list_may_come_from_the_tenant() {
     let text = "version: 1\ntenants:\n  - {id: a, timezone: Europe/Berlin}\n  - {id: b, timezone: Asia/Tokyo}\njobs:\n  \
         - {name: j, schedules: [{at: 2026-12-01}, {spread: 01:00-02:00, timezone: UTC}], timezone: \"{{ tenant.timezone }}\", handler: h}\n";
-    let jobs = good(text).desired().jobs;
+    let jobs = good(text).desired(Timestamp::UNIX_EPOCH, &[]).jobs;
     for (job, zone) in jobs.iter().zip(["Europe/Berlin", "Asia/Tokyo"]) {
         let stored = format!(
             r#"{{"any":[{{"at":{{"at":"2026-12-01T00:00:00[{zone}]","dst":"once"}}}},{{"spread":{{"window":"01:00-02:00","zone":"UTC"}}}}]}}"#

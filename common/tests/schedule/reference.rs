@@ -3,6 +3,7 @@
 //! Tables are known by their heads; a table of expressions with a head that is not known fails the test, so that no
 //! example stands there untested.
 
+use jiff::Timestamp;
 use leasehold_common::config;
 use leasehold_common::id::JobKey;
 use leasehold_common::schedule::{CronExpr, DstPolicy, Schedule, Zone};
@@ -35,7 +36,7 @@ fn of_a_job(keys: &str, after: &str, n: usize) -> Vec<String> {
     let text = format!("version: 1\ntenants: [{{id: acme}}]\njobs: [{{name: a, handler: a, {keys}}}]\n");
     let checked = config::check("leasehold.yaml", &text, &|_| None);
     assert!(checked.diagnostics.is_empty(), "{keys}: {:?}", checked.diagnostics);
-    let job = checked.config.unwrap().desired().jobs.remove(0);
+    let job = checked.config.unwrap().desired(Timestamp::UNIX_EPOCH, &[]).jobs.remove(0);
     let schedule = job.definition.schedule.compile(JobKey::new(&job.tenant, &job.name, 0)).unwrap();
     let ends = !matches!(schedule, Schedule::Any(_));
     std::iter::successors(schedule.next_after(instant(after)), |at| schedule.next_after(*at))

@@ -28,7 +28,7 @@ async fn store(url: &str) -> SharedStore {
     let checked = leasehold_common::config::load(&file).unwrap();
     assert!(checked.diagnostics.is_empty(), "{}", checked.diagnostics[0]);
     let stored = store.snapshot().await.unwrap();
-    let plan = catalog::plan(&checked.config.unwrap().desired(), &stored, |_| None).unwrap();
+    let plan = catalog::plan(&checked.config.unwrap().desired(stored.now, &[]), &stored, |_| None).unwrap();
     assert!(matches!(store.apply(&plan, None).await.unwrap(), Applied::Done { .. }));
     store
 }

@@ -1,98 +1,195 @@
 //! The `command` handler: one program a run; exit status 0 is success.
 //!
 //! The program gets its arguments as they stand (no shell, nothing is split), a clean environment with what says
-//! whose run it is, and a process group of its own. Its standard output is the result, its standard error the error,
-//! of both the end is kept. What the program gets is a contract: docs/reference/handlers.md.
+//! whose run it is, the payload on its standard input, a temporary folder, and a guarded process group. Its standard
+//! output is the result, its standard error the error, of both the beginning and the end are kept. What the program
+//! gets is a contract: docs/reference/handlers.md.
 //!
-//! Invariants: nothing of the group outlives the run, also when the run is dropped half way; memory does not grow with
-//! the output; a grandchild that keeps the pipes open, even one that left the group, delays the run by
-//! twice [`LAST_OUTPUT`] at most.
+//! | module | owns |
+//! |---|---|
+//! | `call` | templates |
+//! | `environment` | variables |
+//! | `limits` | what the kernel limits, and where programs are found |
+//! | `group` | the process group, and its end if the executor dies |
+//! | `strays` | what left the group |
+//! | `scratch` | temporary folders |
+//! | `output` | reading what it writes |
+//! | `ending` | what its end means (pure) |
+//!
+//! Invariants: nothing of the group outlives the run, also when the run is dropped half way or the executor is killed;
+//! what left the group does not outlive the run as long as it kept its environment; memory does not grow with the
+//! output; what keeps the pipes open delays the run by twice [`LAST_OUTPUT`] at most, or, when it is stopped, by the grace
+//! and that.
 
-use std::ffi::OsString;
+mod call;
+mod ending;
+mod environment;
+mod group;
+mod limits;
+mod output;
+mod scratch;
+mod strays;
+
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use leasehold_common::template::{Escape, Template};
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::Signal;
 use serde_json::Value;
-use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
+use tokio::runtime::Handle;
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
-use tokio_util::task::AbortOnDropHandle;
 
-use super::tail::Tail;
+pub(crate) use self::call::CommandCall;
+use self::call::Order;
+use self::ending::Stopped;
+use self::environment::{Environment, Variables};
+use self::group::Group;
+use self::output::{Output, feed, with_output};
+use self::scratch::{Folder, Scratch};
+use self::strays::Mark;
 use super::{HandlerError, RunContext};
-use crate::trace::traceparent;
+use crate::options::ExecutorOptions;
 
 /// How long the output of what a program left behind is waited for.
 const LAST_OUTPUT: Duration = Duration::from_millis(500);
 
-/// What a program sees of the executor's own environment.
-const KEPT: [&str; 4] = ["PATH", "HOME", "LANG", "TZ"];
-
 /// Runs programs.
 #[derive(Debug)]
 pub(crate) struct CommandHandler {
-    /// Absolute: a relative `argv[0]` and the programs' working directory.
+    /// Absolute: what a relative program and a job's `cwd` are relative to.
     workdir: PathBuf,
+    any_cwd: bool,
     /// How long a program may take to end after SIGTERM.
     grace: Duration,
-    kept: Vec<(&'static str, OsString)>,
+    environment: Environment,
+    scratch: Arc<Scratch>,
 }
 
 impl CommandHandler {
-    pub(crate) fn new(workdir: &Path, grace: Duration) -> Self {
-        let kept = KEPT.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?))).collect();
-        Self { workdir: std::path::absolute(workdir).unwrap_or_else(|_| workdir.to_owned()), grace, kept }
+    pub(crate) fn new(options: &ExecutorOptions) -> Self {
+        let workdir = &options.workdir;
+        Self {
+            workdir: std::path::absolute(workdir).unwrap_or_else(|_| workdir.to_owned()),
+            any_cwd: options.allow_any_cwd,
+            grace: options.stop_grace,
+            environment: Environment::of(|name| std::env::var_os(name), &options.command_env),
+            scratch: Arc::new(Scratch::new(std::env::temp_dir())),
+        }
     }
 
     /// Runs the program to its end, or ends it when the run must stop.
-    pub(crate) async fn call(&self, argv: &[Template], context: RunContext) -> Result<Value, HandlerError> {
-        let argv: Vec<String> =
-            argv.iter().map(|part| part.render(&context.scope(), Escape::None)).collect::<Result<_, _>>()?;
-        let (program, arguments) =
-            argv.split_first().ok_or_else(|| HandlerError::permanent("the command has no program"))?;
-        let mut child = self
-            .command(program, arguments, &context)
-            .spawn()
-            .map_err(|error| HandlerError::new(format!("cannot start {program}: {error}")))?;
-        let group = Group::of(&child);
-        let stdout = Capture::start(child.stdout.take());
-        let stderr = Capture::start(child.stderr.take());
-        let (status, stopped) = self.wait(&mut child, &group, &context).await?;
-        let (stdout, stderr) = finish(group, stdout, stderr).await;
-        match stopped {
-            Some(how) => Err(HandlerError::new(with_output(how.to_owned(), stderr, stdout))),
-            None if status.success() => Ok(stdout.into_result()),
-            None => Err(HandlerError::new(with_output(describe(status), stderr, stdout))),
+    pub(crate) async fn call(&self, call: &CommandCall, context: RunContext) -> Result<Value, HandlerError> {
+        let order = call.order(&context)?;
+        let cwd = self.cwd(order.cwd.as_deref()).await?;
+        let mut site = self.site().await?;
+        let said = self.run(call, &order, &cwd, &context, &mut site).await;
+        site.clear().await;
+        said
+    }
+
+    /// The folder that the program starts in.
+    async fn cwd(&self, below: Option<&str>) -> Result<PathBuf, HandlerError> {
+        let Some(below) = below else { return Ok(self.workdir.clone()) };
+        let leads_out = |part: Component<'_>| !matches!(part, Component::Normal(_) | Component::CurDir);
+        if !self.any_cwd && Path::new(below).components().any(leads_out) {
+            return Err(HandlerError::new(format!(
+                "the cwd {below:?} leads out of this executor's working directory; write a path below it, without `..`, \
+                 or start the executor with --allow-any-cwd"
+            )));
+        }
+        let cwd = self.workdir.join(below);
+        match tokio::fs::metadata(&cwd).await {
+            Ok(found) if found.is_dir() => Ok(cwd),
+            Ok(_) => Err(HandlerError::new(format!("the cwd {} is not a folder", cwd.display()))),
+            Err(error) => Err(HandlerError::new(format!("the cwd {}: {error}", cwd.display()))),
         }
     }
 
-    fn command(&self, program: &str, arguments: &[String], context: &RunContext) -> Command {
-        let mut command = Command::new(self.resolve(program));
+    async fn site(&self) -> Result<Site, HandlerError> {
+        let scratch = Arc::clone(&self.scratch);
+        let folder = spawn_blocking(move || scratch.folder()).await.map_err(io::Error::other).and_then(|made| made);
+        let failed =
+            |error| HandlerError::new(format!("cannot make a folder in {}: {error}", std::env::temp_dir().display()));
+        Ok(Site { group: None, left: Some(Left { folder: folder.map_err(failed)?, mark: None }) })
+    }
+
+    async fn run(
+        &self,
+        call: &CommandCall,
+        order: &Order,
+        cwd: &Path,
+        context: &RunContext,
+        site: &mut Site,
+    ) -> Result<Value, HandlerError> {
+        let group = tokio::select! {
+            biased;
+            () = context.cancelled() => return Err(HandlerError::new("the program had not been started")),
+            group = Group::start() => group,
+        };
+        let group =
+            group.map_err(|error| HandlerError::new(format!("cannot guard the program by /bin/sh: {error}")))?;
+        let mark = Arc::new(Mark::draw(group.id()));
+        let mut variables = self.environment.of_run(&order.env, context, site.temporary());
+        let (name, value) = mark.variable();
+        variables.insert(name.into(), value.into());
+        let group = site.guard(group, mark);
+        let mut child = self
+            .command(call, order, &variables)?
+            .current_dir(cwd)
+            .process_group(group.id().as_raw_pid())
+            .stdin(context.payload().map_or_else(Stdio::null, |_| Stdio::piped()))
+            .spawn()
+            .map_err(|error| cannot_start(&order.program, &error))?;
+        let _feeder = feed(child.stdin.take(), context.payload().map(|payload| format!("{payload}\n")));
+        let mut output = Output::of(&mut child);
+        let (status, stopped) = self.wait(&mut child, group, &mut output, context).await?;
+        site.finish(&mut output).await;
+        let (stdout, stderr) = output.take();
+        if let Some(stopped) = stopped {
+            return Err(HandlerError::new(with_output(stopped.describe().to_owned(), stderr, stdout)));
+        }
+        if status.success() {
+            return Ok(stdout.into_result());
+        }
+        let mut error = ending::failure(status, call);
+        error.message = with_output(error.message, stderr, stdout);
+        Err(error)
+    }
+
+    fn command(&self, call: &CommandCall, order: &Order, variables: &Variables) -> Result<Command, HandlerError> {
+        let program = limits::find(&order.program, &self.workdir, variables)
+            .map_err(|error| cannot_start(&order.program, &error))?;
+        let mut command = match call.resources() {
+            none if none.is_none() => {
+                let mut command = Command::new(program);
+                command.arg0(&order.program);
+                command
+            }
+            resources => {
+                let limiter = limits::limiter(resources, self.environment.path()).map_err(|error| {
+                    HandlerError::new(format!(
+                        "the job limits `resources`, and prlimit, which does that, cannot be started: {error}; install \
+                         util-linux where this executor runs, or take `resources` away"
+                    ))
+                })?;
+                let (prlimit, options) = limiter;
+                let mut command = Command::new(prlimit);
+                command.args(options).arg(program);
+                command
+            }
+        };
         command
-            .args(arguments)
-            .current_dir(&self.workdir)
+            .args(&order.arguments)
             .env_clear()
-            .envs(self.kept.iter().map(|(name, value)| (name, value)))
-            .envs(identity(context))
-            .stdin(Stdio::null())
+            .envs(variables)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .process_group(0)
             .kill_on_drop(true);
-        command
-    }
-
-    /// A program with a slash is a path, relative to the working directory; any other is looked up in PATH.
-    fn resolve(&self, program: &str) -> PathBuf {
-        match program.contains('/') {
-            true => self.workdir.join(program),
-            false => PathBuf::from(program),
-        }
+        Ok(command)
     }
 
     /// Waits for the program's end; when the run must stop, SIGTERM and then SIGKILL bring it about, and the answer
@@ -101,8 +198,9 @@ impl CommandHandler {
         &self,
         child: &mut Child,
         group: &Group,
+        output: &mut Output,
         context: &RunContext,
-    ) -> Result<(ExitStatus, Option<&'static str>), HandlerError> {
+    ) -> Result<(ExitStatus, Option<Stopped>), HandlerError> {
         let lost = |error: io::Error| HandlerError::new(format!("cannot wait for the program: {error}"));
         tokio::select! {
             biased;
@@ -110,117 +208,94 @@ impl CommandHandler {
             () = context.cancelled() => {}
         }
         group.signal(Signal::TERM);
-        if let Ok(status) = timeout(self.grace, child.wait()).await {
-            return Ok((status.map_err(lost)?, Some("the program ended after SIGTERM")));
+        // What the program has started may take as long as the program itself.
+        let all = async {
+            let status = child.wait().await;
+            output.ended().await;
+            status
+        };
+        if let Ok(status) = timeout(self.grace, all).await {
+            return Ok((status.map_err(lost)?, Some(Stopped::Told)));
         }
+        let stopped = if matches!(child.try_wait(), Ok(Some(_))) { Stopped::RestKilled } else { Stopped::Killed };
         group.signal(Signal::KILL);
-        Ok((child.wait().await.map_err(lost)?, Some("the program was killed, since it did not end after SIGTERM")))
+        Ok((child.wait().await.map_err(lost)?, Some(stopped)))
     }
 }
 
-/// What says whose run this is.
-fn identity(context: &RunContext) -> Vec<(&'static str, String)> {
-    let mut variables = vec![
-        ("LEASEHOLD_TENANT", context.tenant().id.to_string()),
-        ("LEASEHOLD_JOB", context.job().to_string()),
-        ("LEASEHOLD_CORRELATION_ID", context.correlation_id().to_string()),
-        ("LEASEHOLD_ATTEMPT", context.attempt().to_string()),
-        ("LEASEHOLD_SCHEDULED_FOR", context.scheduled_for_text()),
-        ("TRACEPARENT", traceparent(context.correlation_id())),
-    ];
-    if let Some(payload) = context.payload() {
-        variables.push(("LEASEHOLD_PAYLOAD", payload.to_string()));
-    }
-    variables
+fn cannot_start(program: &str, error: &io::Error) -> HandlerError {
+    HandlerError::new(format!("cannot start {program}: {error}"))
 }
 
-/// The program's process group. Dropped, it kills what is left of it.
-struct Group(Option<Pid>);
+/// What has to be cleared away after a run, whichever way it ends. Dropped, it is cleared in the background.
+struct Site {
+    group: Option<Group>,
+    left: Option<Left>,
+}
 
-impl Group {
-    fn of(child: &Child) -> Self {
-        Self(child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)))
-    }
+/// The part that takes a moment.
+struct Left {
+    folder: Folder,
+    /// `None`: nothing has been started.
+    mark: Option<Arc<Mark>>,
+}
 
-    fn signal(&self, signal: Signal) {
-        // That nobody is left to hear it is what is wanted.
-        let _ = self.0.map(|group| kill_process_group(group, signal));
+impl Left {
+    /// Blocks.
+    fn clear(self) {
+        if let Some(mark) = &self.mark {
+            mark.end_all();
+        }
+        drop(self.folder);
     }
 }
 
-impl Drop for Group {
-    /// The program itself has been waited for by now, or is about to be. The number of its group cannot have been
-    /// given to another one meanwhile if a member is left, and if none is, the kernel would have to have gone once
-    /// around all numbers since.
+impl Site {
+    fn temporary(&self) -> &Path {
+        self.left.as_ref().map_or(Path::new("/tmp"), |left| left.folder.path())
+    }
+
+    fn guard(&mut self, group: Group, mark: Arc<Mark>) -> &Group {
+        if let Some(left) = &mut self.left {
+            left.mark = Some(mark);
+        }
+        self.group.insert(group)
+    }
+
+    /// Waits for the last output, and ends whoever keeps the pipes open.
+    async fn finish(&self, output: &mut Output) {
+        // Most programs are alone in their group, and their pipes close with them.
+        if output.ended_within(LAST_OUTPUT).await {
+            return;
+        }
+        if let Some(group) = &self.group {
+            group.signal(Signal::KILL);
+        }
+        if let Some(mark) = self.left.as_ref().and_then(|left| left.mark.clone()) {
+            // That it panicked would have been logged; it has no other way to fail.
+            let _ = spawn_blocking(move || mark.end_all()).await;
+        }
+        output.ended_within(LAST_OUTPUT).await;
+    }
+
+    async fn clear(mut self) {
+        self.group = None;
+        if let Some(left) = self.left.take() {
+            let _ = spawn_blocking(move || left.clear()).await;
+        }
+    }
+}
+
+impl Drop for Site {
     fn drop(&mut self) {
-        self.signal(Signal::KILL);
-    }
-}
-
-/// Collects what is left of the output, and ends what is left of the group.
-async fn finish(group: Group, mut stdout: Capture, mut stderr: Capture) -> (Tail, Tail) {
-    // Most programs are alone in their group, and their pipes close with them.
-    if !both_ended(&mut stdout, &mut stderr).await {
-        group.signal(Signal::KILL);
-        both_ended(&mut stdout, &mut stderr).await;
-    }
-    drop(group);
-    (stdout.take(), stderr.take())
-}
-
-async fn both_ended(stdout: &mut Capture, stderr: &mut Capture) -> bool {
-    let both = async {
-        stdout.ended().await;
-        stderr.ended().await;
-    };
-    timeout(LAST_OUTPUT, both).await.is_ok()
-}
-
-/// Reads a pipe to its end in the background and keeps the tail.
-struct Capture {
-    tail: Arc<Mutex<Tail>>,
-    reader: AbortOnDropHandle<()>,
-}
-
-impl Capture {
-    fn start(pipe: Option<impl AsyncRead + Unpin + Send + 'static>) -> Self {
-        let tail = Arc::new(Mutex::new(Tail::default()));
-        let reader = tokio::spawn(drain(pipe, Arc::clone(&tail)));
-        Self { tail, reader: AbortOnDropHandle::new(reader) }
-    }
-
-    async fn ended(&mut self) {
-        if !self.reader.is_finished() {
-            // A reader cannot fail: it ends when the pipe does.
-            let _ = (&mut self.reader).await;
+        // First: what is killed writes no more.
+        self.group = None;
+        let Some(left) = self.left.take() else { return };
+        match Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(move || left.clear())),
+            Err(_) => left.clear(),
         }
     }
-
-    fn take(self) -> Tail {
-        std::mem::take(&mut *self.tail.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-async fn drain(pipe: Option<impl AsyncRead + Unpin>, tail: Arc<Mutex<Tail>>) {
-    let Some(mut pipe) = pipe else { return };
-    let mut buffer = vec![0; 16 * 1024];
-    while let Ok(read @ 1..) = pipe.read(&mut buffer).await {
-        tail.lock().unwrap_or_else(PoisonError::into_inner).push(&buffer[..read]);
-    }
-}
-
-/// What happened, with the end of the error output, or of the output if the program wrote no error.
-fn with_output(what: String, stderr: Tail, stdout: Tail) -> String {
-    let text = Some(stderr.into_text()).filter(|text| !text.is_empty()).unwrap_or_else(|| stdout.into_text());
-    match text.is_empty() {
-        true => what,
-        false => format!("{what}: {text}"),
-    }
-}
-
-/// `exit status: 3`, or `signal: 9 (SIGKILL)` in the words of the standard library.
-fn describe(status: ExitStatus) -> String {
-    format!("the program ended with {status}")
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What a handler knows of its run.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use leasehold_common::definition::Tenant;
@@ -11,6 +12,8 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::HandlerError;
+use super::current::Current;
+use super::databases::{Databases, TenantDb};
 
 /// One attempt of one run, as its handler sees it. It cannot be built without a tenant, so a handler never works for
 /// nobody or for the wrong one by default.
@@ -21,13 +24,16 @@ pub struct RunContext {
     run: RunScope,
     payload: Option<Arc<Value>>,
     cancellation: CancellationToken,
+    until: Option<Instant>,
+    databases: Option<Databases>,
 }
 
 impl RunContext {
     /// A context of one's own, to call a handler in a test.
     #[must_use]
     pub fn new(tenant: Arc<Tenant>, job: JobName, run: RunScope) -> Self {
-        Self { tenant, job, run, payload: None, cancellation: CancellationToken::new() }
+        let cancellation = CancellationToken::new();
+        Self { tenant, job, run, payload: None, cancellation, until: None, databases: None }
     }
 
     /// The same with a payload.
@@ -41,6 +47,24 @@ impl RunContext {
     #[must_use]
     pub fn with_cancellation(mut self, cancellation: CancellationToken) -> Self {
         self.cancellation = cancellation;
+        self
+    }
+
+    /// The same with a time limit from now on.
+    #[must_use]
+    pub fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.until = Instant::now().checked_add(timeout);
+        self
+    }
+
+    /// The same with connections to databases of tenants, as many as an executor has by default.
+    #[must_use]
+    pub fn with_tenant_databases(self) -> Self {
+        self.with_databases(Databases::new(leasehold_store::PoolOptions::default()))
+    }
+
+    pub(crate) fn with_databases(mut self, databases: Databases) -> Self {
+        self.databases = Some(databases);
         self
     }
 
@@ -80,7 +104,7 @@ impl RunContext {
         self.run.correlation_id.to_string()
     }
 
-    /// The job's payload as it stands in the config.
+    /// The job's payload, with its templates filled in.
     #[must_use]
     pub fn payload(&self) -> Option<&Value> {
         self.payload.as_deref()
@@ -101,6 +125,47 @@ impl RunContext {
     #[must_use]
     pub fn cancellation(&self) -> &CancellationToken {
         &self.cancellation
+    }
+
+    /// How much is left of the job's timeout; `None` if there is none.
+    #[must_use]
+    pub fn time_left(&self) -> Option<Duration> {
+        self.until.map(|until| until.saturating_duration_since(Instant::now()))
+    }
+
+    /// The tenant's own database, by its `database` in the config. Connections are made on demand, bounded for the
+    /// executor and for each tenant, and shared with tenants of the same server in turn.
+    ///
+    /// ```
+    /// use leasehold_executor::{HandlerError, RunContext, sqlx};
+    /// use serde_json::{Value, json};
+    ///
+    /// async fn purge(ctx: RunContext) -> Result<Value, HandlerError> {
+    ///     let mut tx = ctx.database().await?.postgres().await?;
+    ///     let gone = sqlx::query("DELETE FROM cart WHERE NOT paid").execute(&mut *tx).await?.rows_affected();
+    ///     tx.commit().await?;
+    ///     Ok(json!({ "carts": gone }))
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// A permanent one if the tenant has no database; another if the URL or the password cannot be found.
+    pub async fn database(&self) -> Result<TenantDb, HandlerError> {
+        let databases = self.databases.clone().ok_or_else(|| {
+            HandlerError::permanent("this context has no databases; a test makes one with `with_tenant_databases`")
+        })?;
+        let place = databases.place(&self.tenant).await?;
+        Ok(TenantDb { pools: databases.pools, place, limit: self.time_left() })
+    }
+
+    /// Who the run is, for [`super::current`].
+    pub(crate) fn current(&self) -> Current {
+        Current {
+            tenant: Arc::clone(&self.tenant),
+            job: self.job.clone(),
+            correlation_id: self.run.correlation_id,
+            attempt: self.run.attempt,
+        }
     }
 
     /// Waits until the run must stop.

@@ -7,10 +7,16 @@
 //! Invariant: what is checked is the address that is connected to. Names are checked as they resolve, inside the
 //! client's own resolver, so that a second resolution cannot answer something else; addresses in URLs never reach a
 //! resolver and are checked after the URL was parsed, when `0x7f.1`, `2130706433` and `127.1` are all `127.0.0.1`.
+//!
+//! Not covered: a network that uses public addresses for machines that the public does not reach, and a NAT64 gateway with
+//! a prefix of its own. No address shows either; a firewall has to.
 
+use std::fmt::Debug;
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use ipnet::IpNet;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
@@ -38,15 +44,45 @@ pub(crate) enum EgressError {
     },
 }
 
+/// Finds the addresses of a name.
+#[async_trait]
+pub(crate) trait Lookup: Debug + Send + Sync {
+    async fn lookup(&self, name: &str) -> io::Result<Vec<SocketAddr>>;
+}
+
+/// As the system has it: `/etc/hosts`, DNS and what else it is set up for.
+#[derive(Debug)]
+struct System;
+
+#[async_trait]
+impl Lookup for System {
+    async fn lookup(&self, name: &str) -> io::Result<Vec<SocketAddr>> {
+        Ok(tokio::net::lookup_host((name, 0)).await?.collect())
+    }
+}
+
 /// The addresses that may be connected to. Also a resolver that answers no others.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Egress {
     allowed: Arc<[IpNet]>,
+    lookup: Arc<dyn Lookup>,
+}
+
+impl Default for Egress {
+    fn default() -> Self {
+        Self::new(&[])
+    }
 }
 
 impl Egress {
     pub(crate) fn new(allowed: &[IpNet]) -> Self {
-        Self { allowed: allowed.into() }
+        Self { allowed: allowed.into(), lookup: Arc::new(System) }
+    }
+
+    /// The same with another way to find addresses.
+    #[cfg(test)]
+    pub(crate) fn with_lookup(self, lookup: impl Lookup + 'static) -> Self {
+        Self { lookup: Arc::new(lookup), ..self }
     }
 
     /// Checks the URL, and its host if that is an address.
@@ -96,7 +132,7 @@ impl Resolve for Egress {
     fn resolve(&self, name: Name) -> Resolving {
         let egress = self.clone();
         Box::pin(async move {
-            let resolved = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            let resolved = egress.lookup.lookup(name.as_str()).await?;
             let kept = egress.filter(name.as_str(), resolved)?;
             Ok(Box::new(kept.into_iter()) as Addrs)
         })
@@ -135,30 +171,39 @@ fn not_public_v6(ip: Ipv6Addr) -> Option<&'static str> {
     if ip.is_loopback() {
         return Some("a loopback address");
     }
-    if let Some(inner) = embedded_v4(ip) {
-        return not_public_v4(inner);
+    if let Some(what) = embedded_v4(ip).into_iter().flatten().find_map(not_public_v4) {
+        return Some(what);
     }
     match ip.segments() {
+        // Traffic to them ends at the IPv4 address within, which was found to be public.
+        [0, 0, 0, 0, 0, 0xffff, ..] | [0x64, 0xff9b, 0, 0, 0, 0, ..] => None,
         [0xfc00..=0xfdff, ..] => Some("a unique local address"),
         [0xfe80..=0xfebf, ..] => Some("a link-local address"),
         [0xfec0..=0xfeff, ..] => Some("a site-local address"),
         [0xff00..=0xffff, ..] => Some("a multicast address"),
         [0x2001, 0xdb8, ..] | [0x3fff, 0..=0xfff, ..] => Some("an address for documentation"),
-        [0x2001, 0..=0x1ff, ..] | [0x100, 0, 0, ..] | [0x64, 0xff9b, 1, ..] | [0x5f00, ..] => {
-            Some("a special-purpose address")
-        }
-        _ => None,
+        [0x2001, 0, ..] => Some("a Teredo address"),
+        [0x2001, 0..=0x1ff, ..] => Some("a special-purpose address"),
+        [0x2002, ..] => Some("a 6to4 address"),
+        // All that was ever given out for the public internet.
+        [0x2000..=0x3fff, ..] => None,
+        _ => Some("a reserved address"),
     }
 }
 
-/// The IPv4 address that traffic to this one may end at: mapped (`::ffff:0:0/96`), compatible (`::/96`), NAT64
-/// (`64:ff9b::/96`, RFC 6052) and 6to4 (`2002::/16`).
-fn embedded_v4(ip: Ipv6Addr) -> Option<Ipv4Addr> {
+/// The IPv4 addresses that traffic to this one may end at, if it is of a kind that carries one: compatible (`::/96`),
+/// mapped (`::ffff:0:0/96`), translated (`::ffff:0:0:0/96`, RFC 2765), NAT64 (`64:ff9b::/96`, RFC 6052), 6to4
+/// (`2002::/16`), Teredo (its server, and its client in reverse, RFC 4380) and ISATAP (RFC 5214).
+fn embedded_v4(ip: Ipv6Addr) -> Option<[Ipv4Addr; 2]> {
     let pair = |high: u16, low: u16| Ipv4Addr::from(u32::from(high) << 16 | u32::from(low));
     match ip.segments() {
-        [0, 0, 0, 0, 0, 0 | 0xffff, high, low] => Some(pair(high, low)),
-        [0x64, 0xff9b, 0, 0, 0, 0, high, low] => Some(pair(high, low)),
-        [0x2002, high, low, ..] => Some(pair(high, low)),
+        [0, 0, 0, 0, 0, 0 | 0xffff, high, low] | [0, 0, 0, 0, 0xffff, 0, high, low] => Some([pair(high, low); 2]),
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] => Some([pair(high, low); 2]),
+        [0x2002, high, low, ..] => Some([pair(high, low); 2]),
+        [0x2001, 0, high, low, _, _, client_high, client_low] => {
+            Some([pair(high, low), pair(!client_high, !client_low)])
+        }
+        [_, _, _, _, 0 | 0x200, 0x5efe, high, low] => Some([pair(high, low); 2]),
         _ => None,
     }
 }
@@ -199,6 +244,17 @@ mod tests {
             "[64:ff9b::7f00:1]",
             "[64:ff9b:1::7f00:1]",
             "[2002:7f00:1::]",
+            "[::ffff:0:127.0.0.1]",
+            "[2001::1:0:80ff:fffe]",
+            "[2001:0:7f00:1::5]",
+            "[2606:4700::5efe:7f00:1]",
+            "[2606:4700::200:5efe:127.0.0.1]",
+            "0X7F.0x0.0.0x1",
+            "127.0.1",
+            "127.65535",
+            "0000177.0.0.1",
+            "0x7f000001.",
+            "００００",
         ] {
             let answer = check(&egress, &format!("http://{host}:9000/x"));
             assert!(matches!(answer, Err(EgressError::Refused { .. })), "{host}: {answer:?}");
@@ -227,17 +283,52 @@ mod tests {
             "[ff02::1]",
             "[2001:db8::1]",
             "[2001::1]",
+            "[2001:0:808:808:0:0:f7f7:f7f7]",
+            "[2002:808:808::]",
+            "[::8.8.8.8]",
+            "[3fff::1]",
+            "[5f00::1]",
+            "[4000::1]",
             "[100::1]",
             "[::ffff:10.0.0.1]",
             "[2002:a9fe:a9fe::]",
         ] {
             assert!(check(&egress, &format!("https://{host}/")).is_err(), "{host}");
         }
-        for host in
-            ["93.184.215.14", "172.32.0.1", "100.128.0.1", "[2606:4700::1111]", "[64:ff9b::808:808]", "example.org"]
-        {
+        for host in [
+            "93.184.215.14",
+            "172.32.0.1",
+            "100.128.0.1",
+            "[2606:4700::1111]",
+            "[64:ff9b::808:808]",
+            "[::ffff:8.8.8.8]",
+            "134744072",
+            "[2606:4700::5efe:808:808]",
+            "example.org",
+        ] {
             assert_eq!(check(&egress, &format!("https://{host}/")), Ok(()), "{host}");
         }
+    }
+
+    #[test]
+    fn spellings_that_are_no_address_and_no_name_are_no_urls() {
+        for host in [
+            "[fe80::1%25eth0]",
+            "[fe80::1%eth0]",
+            "[::1",
+            "256.0.0.1",
+            "0x100000000",
+            "127.0.0.1.1",
+            "1.2.3.08",
+            "[::ffff:127.1]",
+        ] {
+            assert!(Url::parse(&format!("http://{host}/")).is_err(), "{host}");
+        }
+        // What stands in front of an @ is no host.
+        let disguised = Url::parse("http://example.org@127.0.0.1/").unwrap();
+        assert!(Egress::default().check_url(&disguised).is_err());
+        let disguised = Url::parse("http:\\\\127.0.0.1\\@example.org/").unwrap();
+        assert!(Egress::default().check_url(&disguised).is_err());
     }
 
     #[test]

@@ -1,32 +1,34 @@
-//! The `http` handler: one request a run; a 2xx answer is success.
+//! The `http` handler: one request a run, and what its answer means.
 //!
-//! What the endpoint gets is a contract: docs/reference/handlers.md. Redirects
-//! are not followed and proxies of the environment are not used: both would reach addresses that nobody checked.
+//! What the endpoint gets is a contract: docs/reference/handlers.md. Proxies of the environment are not used, and redirects
+//! are followed only as far as the job says, each to an address that was checked: both could reach addresses that nobody
+//! checked otherwise.
 //!
 //! On failure: whatever goes wrong, the message names the method and the target without query or credentials, since
 //! it is stored and shown.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod answer;
+mod body;
+mod redirect;
+mod sign;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use leasehold_common::definition::{FRAMING_HEADERS, Tenant};
-use leasehold_common::id::TenantId;
-use leasehold_common::schedule::Zone;
+use leasehold_common::definition::FRAMING_HEADERS;
+use leasehold_common::endpoint::{HttpSpec, Responses};
 use leasehold_common::template::{Escape, Template};
-use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Client, Method, Response, StatusCode};
-use serde::Serialize;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Client, Method, RequestBuilder};
 use serde_json::Value;
 use url::Url;
 
 use super::egress::Egress;
-use super::tail::Tail;
 use super::{HandlerError, RunContext, chain};
 use crate::trace::traceparent;
-
-/// How much of an answer is read. What comes after it is not looked at.
-const BODY_MAX: usize = 1024 * 1024;
+use body::Sent;
+use redirect::Hop;
+use sign::{Signature, Signer};
 
 /// How long setting up a connection may take; the job's timeout bounds the whole.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -43,34 +45,49 @@ pub(crate) struct HttpCall {
     method: Method,
     url: Template,
     headers: Vec<(HeaderName, Template)>,
+    sent: Sent,
+    signature: Option<Signature>,
+    rules: Responses,
+    redirects: u8,
 }
 
 impl HttpCall {
     /// Checks the parts of an `http` handler.
-    pub(crate) fn compile<'a>(
-        method: &str,
-        url: &str,
-        headers: impl IntoIterator<Item = (&'a String, &'a String)>,
-    ) -> Result<Self, String> {
-        let headers = headers.into_iter().map(|(name, value)| compile_header(name, value)).collect::<Result<_, _>>()?;
+    pub(crate) fn compile(spec: &HttpSpec) -> Result<Self, String> {
+        let HttpSpec { method, url, headers, body, sign, responses, redirects } = spec;
         Ok(Self {
             method: Method::from_bytes(method.as_bytes()).map_err(|_| format!("{method:?} is not an HTTP method"))?,
             url: Template::parse(url).map_err(|error| format!("url {url:?}: {error}"))?,
-            headers,
+            headers: headers.iter().map(|(name, value)| compile_header(name, value)).collect::<Result<_, _>>()?,
+            sent: Sent::compile(body.as_ref())?,
+            signature: sign.as_ref().map(Signature::compile).transpose()?,
+            rules: responses.clone(),
+            redirects: *redirects,
         })
     }
 
-    fn headers(&self, context: &RunContext) -> Result<HeaderMap, HandlerError> {
-        let mut headers = HeaderMap::new();
+    /// The first request of an attempt.
+    async fn request(&self, context: &RunContext) -> Result<Request, HandlerError> {
+        let text = self.url.render(&context.scope(), Escape::Url)?;
+        let url = Url::parse(&text).map_err(|error| HandlerError::new(format!("url {text:?}: {error}")))?;
+        let mut configured = HeaderMap::new();
         for (name, template) in &self.headers {
             let value = template.render(&context.scope(), Escape::None)?;
-            headers.insert(name.clone(), header_value(name, &value)?);
+            configured.insert(name.clone(), header_value(name, &value)?);
         }
-        for (name, value) in identity(context) {
-            let value = header_value(&name, &value)?;
-            headers.insert(name, value);
-        }
-        Ok(headers)
+        let mut content_type = configured.remove(CONTENT_TYPE);
+        let body = match self.sent.render(&self.method, context)? {
+            Some((body, of_body)) => {
+                content_type.get_or_insert(of_body);
+                Some(body)
+            }
+            None => None,
+        };
+        let signer = match &self.signature {
+            Some(signature) => Some(signature.signer(context).await?),
+            None => None,
+        };
+        Ok(Request { method: self.method.clone(), url, configured, content_type, body, signer })
     }
 }
 
@@ -99,42 +116,61 @@ fn identity(context: &RunContext) -> [(HeaderName, String); 7] {
         (name("leasehold-attempt"), context.attempt().to_string()),
         (name("leasehold-scheduled-for"), context.scheduled_for_text()),
         (name("idempotency-key"), context.idempotency_key()),
-        (name("traceparent"), traceparent(context.correlation_id())),
+        (name("traceparent"), traceparent(context.correlation_id(), context.attempt())),
     ]
 }
 
-/// The request's body.
-#[derive(Serialize)]
-struct Body<'a> {
-    correlation_id: String,
-    tenant: TenantBody<'a>,
-    job: &'a str,
-    attempt: u32,
-    scheduled_for: String,
-    payload: Option<&'a Value>,
+/// One request on its way: the first, or one that follows a redirect.
+#[derive(Debug)]
+struct Request {
+    method: Method,
+    url: Url,
+    /// The headers of the config but the type of the body.
+    configured: HeaderMap,
+    content_type: Option<HeaderValue>,
+    body: Option<Vec<u8>>,
+    signer: Option<Signer>,
 }
 
-/// Every field always, so that endpoints need not guess.
-#[derive(Serialize)]
-struct TenantBody<'a> {
-    id: &'a TenantId,
-    plan: &'a Option<String>,
-    features: &'a BTreeSet<String>,
-    timezone: &'a Option<Zone>,
-    labels: &'a BTreeMap<String, String>,
-}
+impl Request {
+    /// How an error names it.
+    fn target(&self) -> String {
+        format!("{} {}", self.method, shown(&self.url))
+    }
 
-impl<'a> Body<'a> {
-    fn of(context: &'a RunContext) -> Self {
-        let Tenant { id, plan, features, timezone, labels, .. } = context.tenant();
-        Self {
-            correlation_id: context.correlation_id().to_string(),
-            tenant: TenantBody { id, plan, features, timezone, labels },
-            job: context.job().as_str(),
-            attempt: context.attempt(),
-            scheduled_for: context.scheduled_for_text(),
-            payload: context.payload(),
+    fn headers(&self, context: &RunContext) -> Result<HeaderMap, HandlerError> {
+        let mut headers = self.configured.clone();
+        if let Some(content_type) = &self.content_type {
+            headers.insert(CONTENT_TYPE, content_type.clone());
         }
+        for (name, value) in identity(context) {
+            let value = header_value(&name, &value)?;
+            headers.insert(name, value);
+        }
+        if let Some(signer) = &self.signer {
+            signer.sign(self.body.as_deref().unwrap_or_default(), &mut headers)?;
+        }
+        Ok(headers)
+    }
+
+    fn build(&self, client: &Client, context: &RunContext) -> Result<RequestBuilder, HandlerError> {
+        let request = client.request(self.method.clone(), self.url.clone()).headers(self.headers(context)?);
+        Ok(match &self.body {
+            Some(body) => request.body(body.clone()),
+            None => request,
+        })
+    }
+
+    /// The request that follows a redirect.
+    fn follow(self, hop: Hop) -> Self {
+        let mut next = Self { method: hop.method, url: hop.url, ..self };
+        if !hop.keeps_body {
+            (next.body, next.content_type) = (None, None);
+        }
+        if !hop.same_origin {
+            (next.configured, next.signer) = (HeaderMap::new(), None);
+        }
+        next
     }
 }
 
@@ -152,6 +188,7 @@ impl HttpHandler {
             .dns_resolver(Arc::new(egress.clone()))
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
             .connect_timeout(CONNECT)
             .pool_idle_timeout(IDLE)
             .user_agent(concat!("leasehold/", env!("CARGO_PKG_VERSION")))
@@ -170,58 +207,31 @@ impl HttpHandler {
     }
 
     async fn send(&self, call: &HttpCall, context: &RunContext) -> Result<Value, HandlerError> {
-        let text = call.url.render(&context.scope(), Escape::Url)?;
-        let url = Url::parse(&text).map_err(|error| HandlerError::new(format!("url {text:?}: {error}")))?;
-        self.egress.check_url(&url)?;
-        let target = format!("{} {}", call.method, shown(&url));
         let client = self.client.as_ref().map_err(HandlerError::new)?;
-        let mut request = client.request(call.method.clone(), url);
-        if sends_body(&call.method, context) {
-            request = request.json(&Body::of(context));
-        }
-        let failed = |error: reqwest::Error| HandlerError::new(format!("{target}: {}", chain(&error.without_url())));
-        let mut response = request.headers(call.headers(context)?).send().await.map_err(failed)?;
-        let body = read(&mut response).await.map_err(failed)?;
-        judge(&target, &response, body)
-    }
-}
-
-/// GET, HEAD and DELETE have no body by custom, and some servers refuse one.
-fn sends_body(method: &Method, context: &RunContext) -> bool {
-    !matches!(*method, Method::GET | Method::HEAD | Method::DELETE) || context.payload().is_some()
-}
-
-async fn read(response: &mut Response) -> Result<Tail, reqwest::Error> {
-    let mut tail = Tail::default();
-    let mut read = 0;
-    while let Some(chunk) = response.chunk().await? {
-        read += chunk.len();
-        tail.push(&chunk);
-        if read > BODY_MAX {
-            break; // dropping the response closes the connection
+        let mut request = call.request(context).await?;
+        self.egress.check_url(&request.url)?;
+        let mut redirects = 0;
+        loop {
+            let target = request.target();
+            let failed = |why: &str| HandlerError::new(format!("{target}: {why}"));
+            let sent = request.build(client, context)?.send().await;
+            let mut response = sent.map_err(|error| failed(&chain(&error.without_url())))?;
+            let hop = match redirects < call.redirects {
+                true => redirect::next(response.status(), response.headers(), &request.url, &request.method),
+                false => Ok(None),
+            };
+            let Some(hop) = hop.map_err(|why| failed(&why))? else {
+                let body = answer::read(&mut response).await;
+                return answer::judge(&target, &call.rules, call.redirects, &response, body);
+            };
+            // Dropping the answer closes its connection, whatever else it would have said.
+            drop(response);
+            let refused = |why| failed(&format!("redirected to {}: {why}", shown(&hop.url)));
+            self.egress.check_url(&hop.url).map_err(refused)?;
+            request = request.follow(hop);
+            redirects += 1;
         }
     }
-    Ok(tail)
-}
-
-fn judge(target: &str, response: &Response, body: Tail) -> Result<Value, HandlerError> {
-    let status = response.status();
-    if status.is_success() {
-        return Ok(body.into_result());
-    }
-    let location = response
-        .headers()
-        .get(header::LOCATION)
-        .map(|to| String::from_utf8_lossy(to.as_bytes()).chars().take(SHOWN).collect::<String>());
-    let mut message = format!("{target}: answered {status}");
-    if let Some(to) = location.filter(|_| status.is_redirection() && status != StatusCode::NOT_MODIFIED) {
-        message.push_str(&format!(" to {to:?}; redirects are not followed"));
-    }
-    let text = body.into_text();
-    if !text.is_empty() {
-        message.push_str(&format!(": {text}"));
-    }
-    Err(HandlerError::new(message))
 }
 
 /// The URL without credentials and query, which may hold secrets.

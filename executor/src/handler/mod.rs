@@ -1,24 +1,32 @@
 //! Handlers: what a run does.
 //!
 //! A handler gets a [`RunContext`] and answers a JSON result or a [`HandlerError`]. It knows neither the queue nor
-//! retries: its word is turned into a verdict by the runner. Two kinds come with every executor, [`http`] and
-//! [`command`]; the others are Rust code that a binary registers by name.
+//! retries: its word is turned into a verdict by the runner. Three kinds come with every executor, [`http`], [`command`]
+//! and [`sql`]; the others are Rust code that a binary registers by name. Whose run it is, code far below learns from
+//! [`current`].
 //!
 //! A handler may run more than once for one run (a crash, a lost claim): [`RunContext::idempotency_key`] stays the
 //! same over all attempts.
 
 pub(crate) mod command;
 pub(crate) mod context;
+pub(crate) mod current;
+pub(crate) mod databases;
 pub(crate) mod egress;
 pub(crate) mod http;
+mod secret;
+pub(crate) mod sql;
 pub(crate) mod tail;
 
 use std::fmt;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::Value;
 
 pub use context::RunContext;
+pub use current::{Current, current, spawn, spawn_blocking};
+pub use databases::TenantDb;
 
 /// Code that a job of kind `handler: NAME` runs.
 ///
@@ -37,7 +45,7 @@ pub use context::RunContext;
 /// ```
 ///
 /// A handler that blocks its thread cannot be stopped and keeps others from running: put such work on
-/// `tokio::task::spawn_blocking`.
+/// [`spawn_blocking`].
 #[async_trait]
 pub trait Handler: Send + Sync + 'static {
     /// Runs once. Should end soon after [`RunContext::cancelled`]; if it does not, it is dropped.
@@ -74,17 +82,27 @@ pub struct HandlerError {
     pub message: String,
     /// Whether another attempt may help. If not, the run is dead at once, whatever attempts are left.
     pub retry: bool,
+    /// How long the next attempt should wait at least, if what was called has said so. The job's own wait counts if it is
+    /// longer, and no wait is longer than an hour for this reason.
+    pub after: Option<Duration>,
 }
 
 impl HandlerError {
     /// Another attempt may help, if the job has one left.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), retry: true }
+        Self { message: message.into(), retry: true, after: None }
     }
 
     /// No attempt can help.
     pub fn permanent(message: impl Into<String>) -> Self {
-        Self { message: message.into(), retry: false }
+        Self { message: message.into(), retry: false, after: None }
+    }
+
+    /// The same, and the next attempt should wait for so long.
+    #[must_use]
+    pub fn retry_after(mut self, wait: Duration) -> Self {
+        self.after = Some(wait);
+        self
     }
 }
 

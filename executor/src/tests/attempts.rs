@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use leasehold_common::command::CommandSpec;
 use leasehold_common::definition::HandlerSpec;
 use leasehold_common::store::{AttemptReport, ErrorKind, Verdict};
 
@@ -90,8 +91,8 @@ async fn what_cannot_be_run_fails_by_the_ordinary_rules_and_says_why() {
     let mut run = fake.run(named("ok"));
     run.tenant = leasehold_common::id::TenantId::new("gone").unwrap();
     let no_tenant = fake.push(run);
-    let no_commands = fake.push(fake.run(HandlerSpec::Command { argv: vec!["true".to_owned()] }));
-    let bad_template = fake.push(fake.run(HandlerSpec::Command { argv: vec!["{{ oops }}".to_owned()] }));
+    let no_commands = fake.push(fake.run(HandlerSpec::Command(CommandSpec::new(["true"]))));
+    let bad_template = fake.push(fake.run(HandlerSpec::Command(CommandSpec::new(["{{ oops }}"]))));
     let running = start_plain(&fake);
     for (id, text) in [
         (unknown_handler, r#"this executor has no handler "no-such"; it has hang, ok, panic, stubborn"#),

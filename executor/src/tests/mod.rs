@@ -3,8 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod attempts;
+mod charges;
 mod claims;
 mod drain;
+mod payloads;
 mod reports;
 
 use std::future::pending;

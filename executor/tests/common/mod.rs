@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use leasehold_common::catalog::{self, Desired, DesiredJob, Recovery};
+use leasehold_common::catalog::{self, Desired, DesiredJob};
 use leasehold_common::definition::{Definition, HandlerSpec, ScheduleSpec, Tenant, Timing};
 use leasehold_common::id::{CorrelationId, JobName, TenantId};
 use leasehold_common::lease::{Acquired, Candidate, LeaseKind, Term};
@@ -61,7 +61,16 @@ impl Fixture {
 
     /// Adds jobs that are due once, after `first` or very soon.
     pub async fn apply(&self, jobs: impl IntoIterator<Item = (JobName, Definition)>, first: Duration) {
-        let tenant = Tenant { plan: Some("enterprise".to_owned()), ..Tenant::new(acme()) };
+        self.apply_of(Tenant { plan: Some("enterprise".to_owned()), ..Tenant::new(acme()) }, jobs, first).await;
+    }
+
+    /// The same for this tenant, which is `acme` too.
+    pub async fn apply_of(
+        &self,
+        tenant: Tenant,
+        jobs: impl IntoIterator<Item = (JobName, Definition)>,
+        first: Duration,
+    ) {
         let stored = self.store.snapshot().await.unwrap();
         // A moment is a whole second.
         let due = (stored.now + first.max(SOON)).as_second() + 1;
@@ -70,7 +79,7 @@ impl Fixture {
             let schedule = ScheduleSpec::At { at: at.clone(), dst: DstPolicy::Once };
             DesiredJob { tenant: acme(), name, definition: Arc::new(Definition { schedule, ..definition }) }
         });
-        let desired = Desired { tenants: vec![tenant.into()], jobs: jobs.collect(), recovery: Recovery::default() };
+        let desired = Desired { tenants: vec![tenant.into()], jobs: jobs.collect(), ..Desired::default() };
         let plan = catalog::plan(&desired, &stored, |_| None).unwrap();
         assert!(matches!(self.store.apply(&plan, None).await.unwrap(), Applied::Done { .. }));
     }

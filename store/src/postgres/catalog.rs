@@ -4,8 +4,7 @@ use std::collections::HashSet;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use leasehold_common::catalog::{CatalogPlan, CatalogSnapshot, PutJob, Recovery};
-use leasehold_common::definition::Tenant;
+use leasehold_common::catalog::{CatalogPlan, CatalogSnapshot, FirstDues, Member, PutJob, Recovery};
 use leasehold_common::id::{JobKey, JobName, TenantId};
 use leasehold_common::lease::Term;
 use leasehold_common::limit::Gate;
@@ -39,36 +38,21 @@ fn pieces(jobs: &[JobKey]) -> impl Iterator<Item = Vec<i64>> {
 #[async_trait]
 impl Catalog for PgStore {
     async fn snapshot(&self) -> StoreResult<CatalogSnapshot> {
-        const OPERATION: &str = "read the catalog";
-        let failed = self.failed(OPERATION);
-        // One snapshot for all three reads.
-        let mut read =
-            self.view.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").await.map_err(&failed)?;
-        let row = sqlx::query(sql!("catalog/revision")).fetch_one(&mut *read).await.map_err(&failed)?;
-        let tenants = sqlx::query(sql!("catalog/all_tenants")).fetch_all(&mut *read).await.map_err(&failed)?;
-        let jobs = sqlx::query(sql!("catalog/all_jobs")).fetch_all(&mut *read).await.map_err(&failed)?;
-        read.commit().await.map_err(&failed)?;
-        Ok(CatalogSnapshot {
-            revision: rows::get(&row, 0)?,
-            now: at(rows::get(&row, 1)?),
-            tenants: tenants.iter().map(rows::member).collect::<StoreResult<_>>()?,
-            jobs: jobs.iter().map(rows::stored_job).collect::<StoreResult<_>>()?,
-            recovery: Recovery { total: rows::count(&row, 2)?, per_tenant: rows::count(&row, 3)? },
-        })
+        self.read_catalog(sql!("catalog/all_tenants"), sql!("catalog/all_jobs"), None).await
     }
 
     async fn apply(&self, plan: &CatalogPlan, term: Option<&Term>) -> StoreResult<Applied> {
         self.repeated(|| self.apply_once(plan, term)).await
     }
 
-    async fn tenants(&self, after: Option<&TenantId>, limit: u32) -> StoreResult<Vec<Tenant>> {
+    async fn tenants(&self, after: Option<&TenantId>, limit: u32) -> StoreResult<Vec<Member>> {
         let rows = sqlx::query(sql!("catalog/tenants"))
             .bind(after.map_or("", TenantId::as_str))
             .bind(i64::from(limit))
             .fetch_all(&self.view)
             .await
             .map_err(self.failed("list tenants"))?;
-        rows.iter().map(|row| rows::tenant(row, 0)).collect()
+        rows.iter().map(rows::member).collect()
     }
 
     async fn jobs(&self, tenant: Option<&TenantId>, job: Option<&JobName>, limit: u32) -> StoreResult<Vec<JobView>> {
@@ -111,6 +95,35 @@ impl Catalog for PgStore {
 }
 
 impl PgStore {
+    /// Reads the catalog, or what these statements take of it.
+    pub(super) async fn read_catalog(
+        &self,
+        tenants: &'static str,
+        jobs: &'static str,
+        of: Option<&[&str]>,
+    ) -> StoreResult<CatalogSnapshot> {
+        let failed = self.failed("read the catalog");
+        let (mut tenants, mut jobs) = (sqlx::query(tenants), sqlx::query(jobs));
+        if let Some(ids) = of {
+            (tenants, jobs) = (tenants.bind(ids), jobs.bind(ids));
+        }
+        // One snapshot for all three reads.
+        let mut read =
+            self.view.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY").await.map_err(&failed)?;
+        let row = sqlx::query(sql!("catalog/revision")).fetch_one(&mut *read).await.map_err(&failed)?;
+        let tenants = tenants.fetch_all(&mut *read).await.map_err(&failed)?;
+        let jobs = jobs.fetch_all(&mut *read).await.map_err(&failed)?;
+        read.commit().await.map_err(&failed)?;
+        Ok(CatalogSnapshot {
+            revision: rows::get(&row, 0)?,
+            now: at(rows::get(&row, 1)?),
+            tenants: tenants.iter().map(rows::member).collect::<StoreResult<_>>()?,
+            jobs: jobs.iter().map(rows::stored_job).collect::<StoreResult<_>>()?,
+            recovery: Recovery { total: rows::count(&row, 2)?, per_tenant: rows::count(&row, 3)? },
+            config: rows::get(&row, 4)?,
+        })
+    }
+
     async fn pause_once(&self, keys: &[i64], reason: &str, until: Option<i64>) -> StoreResult<u64> {
         let failed = self.failed("pause jobs");
         let mut write = self.work.begin().await.map_err(&failed)?;
@@ -140,7 +153,8 @@ impl PgStore {
     /// Which of these jobs have their interval token in flight, where it stays until this transaction ends.
     async fn hold_tokens(&self, write: &mut Transaction<'static, Postgres>, keys: &[i64]) -> StoreResult<Vec<i64>> {
         let failed = self.failed("look for interval tokens");
-        self.lock_work(write, keys).await.map_err(&failed)?;
+        sqlx::query(sql!("catalog/lock_items")).bind(keys).execute(&mut **write).await.map_err(&failed)?;
+        self.lock_runs(write, keys, &[]).await.map_err(&failed)?;
         sqlx::query_scalar(sql!("catalog/tokens")).bind(keys).fetch_all(&mut **write).await.map_err(&failed)
     }
 
@@ -172,7 +186,6 @@ impl PgStore {
         let revision = plan.revision + 1;
         self.put_tenants(&mut write, plan, revision).await?;
         self.put_definitions(&mut write, plan).await?;
-        self.put_gates(&mut write, plan).await?;
 
         if let Some(recovery) = plan.recovery {
             sqlx::query(sql!("catalog/set_recovery"))
@@ -183,12 +196,28 @@ impl PgStore {
                 .map_err(&failed)?;
         }
 
-        let held = self.lock_work(&mut write, &changed).await.map_err(&failed)?;
+        match &plan.config {
+            Some(config) => sqlx::query(sql!("catalog/put_config"))
+                .bind(revision)
+                .bind(config.at.as_microsecond())
+                .bind(config.text.hash())
+                .bind(serde_json::to_string(&config.text).unwrap_or_default()),
+            None => sqlx::query(sql!("catalog/keep_config")).bind(plan.revision),
+        }
+        .execute(&mut *write)
+        .await
+        .map_err(&failed)?;
+
+        let stop: Vec<i64> = plan.stop.iter().map(|key| key.as_i64()).collect();
+        sqlx::query(sql!("catalog/lock_items")).bind(&changed).execute(&mut *write).await.map_err(&failed)?;
+        self.put_gates(&mut write, plan).await?;
+        let held = self.lock_runs(&mut write, &changed, &stop).await.map_err(&failed)?;
         // Whatever this plan says of time counts from here.
         let now: i64 =
             sqlx::query_scalar("SELECT leasehold.clock_us()").fetch_one(&mut *write).await.map_err(&failed)?;
         let past = self.account(&mut write, &past, &changed, now).await?;
 
+        self.regate_jobs(&mut write, plan).await?;
         self.put_jobs(&mut write, plan, &held, now).await?;
         sqlx::query(sql!("catalog/pass_token")).bind(&held).execute(&mut *write).await.map_err(&failed)?;
         sqlx::query(sql!("catalog/void_items"))
@@ -222,15 +251,18 @@ impl PgStore {
         Ok(Applied::Done { revision })
     }
 
-    /// Waits for claims that are starting work of these jobs, and locks what is queued, what runs and the jobs. Answers
-    /// the jobs that have a scheduled run in flight.
-    async fn lock_work(
+    /// Locks what runs of these jobs, and the jobs. Before it, `catalog/lock_items` has waited for claims that are starting
+    /// work of theirs. Answers the jobs that have a scheduled run in flight. Asks what runs of `stop` to stop.
+    async fn lock_runs(
         &self,
         write: &mut Transaction<'static, Postgres>,
         jobs: &[i64],
+        stop: &[i64],
     ) -> Result<Vec<i64>, sqlx::Error> {
-        sqlx::query(sql!("catalog/lock_items")).bind(jobs).execute(&mut **write).await?;
         let held: Vec<i64> = sqlx::query_scalar(sql!("catalog/lock_tokens")).bind(jobs).fetch_all(&mut **write).await?;
+        if !stop.is_empty() {
+            sqlx::query(sql!("catalog/stop_runs")).bind(stop).execute(&mut **write).await?;
+        }
         sqlx::query(sql!("catalog/lock_jobs")).bind(jobs).execute(&mut **write).await?;
         Ok(held.into_iter().collect::<HashSet<_>>().into_iter().collect())
     }
@@ -298,10 +330,12 @@ impl PgStore {
         Ok(())
     }
 
-    /// What gates allow, and which of them jobs pass that stay as they are otherwise. Gates are locked before jobs, as
-    /// everywhere.
+    /// What gates allow. They are locked after what is queued and before what runs, as everywhere.
     async fn put_gates(&self, write: &mut Transaction<'static, Postgres>, plan: &CatalogPlan) -> StoreResult<()> {
         let failed = self.failed(APPLY);
+        let put = plan.put_gates.iter().map(|gate| gate.id);
+        let all: Vec<_> = put.chain(plan.clear_gates.iter().copied()).map(|gate| gate.as_i64()).collect();
+        sqlx::query(sql!("catalog/lock_gates")).bind(all).execute(&mut **write).await.map_err(&failed)?;
         for chunk in plan.put_gates.chunks(CHUNK) {
             let rate = |gate: &Gate| gate.limits.rate;
             sqlx::query(sql!("catalog/put_gates"))
@@ -315,6 +349,12 @@ impl PgStore {
         }
         let cleared: Vec<_> = plan.clear_gates.iter().map(|gate| gate.as_i64()).collect();
         sqlx::query(sql!("catalog/clear_gates")).bind(cleared).execute(&mut **write).await.map_err(&failed)?;
+        Ok(())
+    }
+
+    /// Which gates jobs pass that stay as they are otherwise.
+    async fn regate_jobs(&self, write: &mut Transaction<'static, Postgres>, plan: &CatalogPlan) -> StoreResult<()> {
+        let failed = self.failed(APPLY);
         for chunk in plan.regate.chunks(CHUNK) {
             sqlx::query(sql!("catalog/regate_jobs"))
                 .bind(chunk.iter().map(|job| job.key.as_i64()).collect::<Vec<_>>())
@@ -360,7 +400,7 @@ impl PgStore {
         for chunk in plan.put_jobs.chunks(CHUNK) {
             let (new, kept): (Vec<_>, Vec<_>) = chunk.iter().partition(|job| job.reschedule);
             let new = Jobs::of(&new, now);
-            sqlx::query(sql!("catalog/put_jobs"))
+            let written = sqlx::query(sql!("catalog/put_jobs"))
                 .bind(&new.keys)
                 .bind(&new.tenants)
                 .bind(&new.names)
@@ -382,6 +422,7 @@ impl PgStore {
                 .execute(&mut **write)
                 .await
                 .map_err(&failed)?;
+            crate::all_written(written.rows_affected(), new.keys.len())?;
             let kept = Jobs::of(&kept, now);
             sqlx::query(sql!("catalog/amend_jobs"))
                 .bind(&kept.keys)
@@ -400,7 +441,7 @@ impl PgStore {
                 .map_err(&failed)?;
             for jobs in [&new, &kept] {
                 sqlx::query(sql!("catalog/close_versions"))
-                    .bind(&jobs.keys)
+                    .bind(jobs.known())
                     .bind(now)
                     .execute(&mut **write)
                     .await
@@ -440,8 +481,15 @@ struct Jobs<'a> {
 }
 
 impl<'a> Jobs<'a> {
+    /// Those that were there before.
+    fn known(&self) -> Vec<i64> {
+        let jobs = self.keys.iter().zip(&self.versions);
+        jobs.filter(|(_, version)| **version > 1).map(|(key, _)| *key).collect()
+    }
+
     fn of(jobs: &[&'a PutJob], now: i64) -> Self {
-        let first = |job: &PutJob| job.first_due(at(now)).map(Timestamp::as_microsecond);
+        let mut dues = FirstDues::at(at(now));
+        let mut first = |job: &PutJob| dues.of(job).map(Timestamp::as_microsecond);
         Self {
             keys: jobs.iter().map(|job| job.key.as_i64()).collect(),
             tenants: jobs.iter().map(|job| job.tenant.as_str()).collect(),

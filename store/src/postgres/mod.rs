@@ -3,8 +3,11 @@
 //! Nearly every transition is one autocommit statement, so there is no transaction that a stalled client could leave
 //! open, and cancelling a future never leaves one half done. READ COMMITTED throughout: what must not race is decided
 //! by a row lock, a unique index or a compare-and-set inside the statement; the files under `sql/postgres` say which.
-//! Locks are taken in one order everywhere: lease; ready and ahead (skipping what others have); claim; running; job;
-//! and the order of reports last.
+//! Locks are taken in one order everywhere: lease; ready and ahead (skipping what others have); claim; gates by their
+//! ids; running; job; and the order of reports last. Lanes and shares, in the order of their keys, come after ready and
+//! ahead, and nobody who has them waits for anything else.
+//!
+//! A handle of one tenant ([`Store::narrowed`]) runs what it does under row-level security: see [`scope`].
 //!
 //! Three pools, opened on demand: `work` for the queue, with planner settings that keep its plans on their indexes;
 //! `vital` for leases and heartbeats, so that busy work never costs leadership (two connections); `view` for people.
@@ -17,11 +20,15 @@ macro_rules! sql {
 }
 
 mod catalog;
+mod gates;
 mod lease;
 mod queue;
+mod roster;
 mod rows;
 mod runs;
 mod schedules;
+mod scope;
+mod shares;
 
 use std::future::Future;
 use std::str::FromStr as _;
@@ -30,11 +37,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use leasehold_common::id::TenantId;
 use leasehold_common::lease::{Leader, LeaseKind};
-use leasehold_common::store::{CatalogView, ErrorKind, Hint, Hints, QueueView, Status, Store, StoreError, StoreResult};
+use leasehold_common::store::{
+    CatalogView, ErrorKind, Hint, Hints, QueueView, Roster as _, SharedStore, Status, Store, StoreError, StoreResult,
+};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgListener, PgPool, PgPoolOptions};
 use sqlx::{Connection as _, Executor as _};
 
+use self::scope::Scoped;
 use crate::{Options, migrations};
 
 /// The channel of `sql/postgres/queue/hint.sql`.
@@ -68,11 +79,25 @@ const SESSION: &str = "SET lock_timeout = '10s'; SET idle_in_transaction_session
 const QUEUE_PLANS: &str =
     "SET enable_seqscan = off; SET enable_nestloop = off; SET enable_mergejoin = off; SET jit = off";
 
+/// Whether this login migrates as `leasehold_migrator`, so that what it makes is that role's and not its own: it may take
+/// the role, and the schema is the role's already or may be made by it.
+const MAY_MIGRATE: &str = "SELECT EXISTS (
+    SELECT 1 FROM pg_roles AS r LEFT JOIN pg_namespace AS n ON n.nspname = 'leasehold'
+    WHERE r.rolname = 'leasehold_migrator'
+      AND CASE WHEN current_setting('server_version_num')::integer < 160000 THEN pg_has_role(r.oid, 'MEMBER')
+               ELSE pg_has_role(r.oid, 'SET') END
+      AND has_database_privilege(r.oid, current_database(), 'CREATE') AND coalesce(n.nspowner = r.oid, true))";
+
+/// Who this login is, if row-level security hides all rows from it.
+const BLIND: &str = "SELECT current_user::text WHERE row_security_active('leasehold.job') AND NOT EXISTS (
+    SELECT 1 FROM pg_policy AS p, unnest(p.polroles) AS r (role)
+    WHERE p.polrelid = 'leasehold.job'::regclass AND p.polname <> 'tenant' AND pg_has_role(r.role, 'USAGE'))";
+
 /// A Postgres database.
 pub(crate) struct PgStore {
-    work: PgPool,
+    work: Scoped,
     vital: PgPool,
-    view: PgPool,
+    view: Scoped,
     stale: Arc<Stale>,
 }
 
@@ -118,8 +143,8 @@ const PARAMETERS: [&str; 18] = [
     "user",
 ];
 
-fn check_parameters(url: &str) -> StoreResult<()> {
-    let invalid = |what: String| Err(StoreError::new(ErrorKind::Invalid, "open the store", what));
+pub(crate) fn check_parameters(url: &str, operation: &'static str) -> StoreResult<()> {
+    let invalid = |what: String| Err(StoreError::new(ErrorKind::Invalid, operation, what));
     let Ok(url) = url::Url::parse(url) else { return Ok(()) }; // sqlx says what is wrong with it
     for (name, _) in url.query_pairs() {
         if !PARAMETERS.contains(&name.as_ref()) && !name.starts_with("options[") {
@@ -148,7 +173,7 @@ fn int(value: u32) -> i32 {
 impl PgStore {
     pub(crate) async fn open(url: &str, options: &Options) -> StoreResult<Self> {
         const OPERATION: &str = "open the store";
-        check_parameters(url)?;
+        check_parameters(url, OPERATION)?;
         let connect = PgConnectOptions::from_str(url)
             .map_err(|error| StoreError::new(ErrorKind::Invalid, OPERATION, error))?
             .application_name(&options.name);
@@ -177,9 +202,9 @@ impl PgStore {
                 .connect_lazy_with(connect.clone())
         };
         let store = Self {
-            work: pool(options.connections.max(1), &[SESSION, QUEUE_PLANS]),
+            work: Scoped::everybody(pool(options.connections.max(1), &[SESSION, QUEUE_PLANS])),
             vital: pool(2, &[SESSION]),
-            view: pool(options.connections.clamp(1, 4), &[SESSION]),
+            view: Scoped::everybody(pool(options.connections.clamp(1, 4), &[SESSION])),
             stale: Arc::clone(&stale),
         };
         // Without the pool, which would try until its time-out and then no longer know the reason.
@@ -239,6 +264,16 @@ impl PgStore {
         }
     }
 
+    /// The same store on behalf of everybody.
+    fn of_everybody(&self) -> Self {
+        Self {
+            work: Scoped::everybody(self.work.whole().clone()),
+            vital: self.vital.clone(),
+            view: Scoped::everybody(self.view.whole().clone()),
+            stale: Arc::clone(&self.stale),
+        }
+    }
+
     /// Tells executors that something is ready. A hint that is lost costs one poll interval.
     async fn hint(&self) {
         if let Err(error) = sqlx::query(sql!("queue/hint")).execute(&self.work).await {
@@ -249,7 +284,7 @@ impl PgStore {
     async fn applied(&self) -> StoreResult<Vec<i64>> {
         const OPERATION: &str = "read the schema";
         let exists: bool = sqlx::query_scalar("SELECT to_regclass('leasehold.migration') IS NOT NULL")
-            .fetch_one(&self.view)
+            .fetch_one(self.view.whole())
             .await
             .map_err(self.failed(OPERATION))?;
         if !exists {
@@ -262,8 +297,10 @@ impl PgStore {
     }
 
     async fn leader(&self, now: i64) -> StoreResult<Option<Leader>> {
-        let row =
-            sqlx::query(sql!("lease/read")).fetch_optional(&self.view).await.map_err(self.failed("read the lease"))?;
+        let row = sqlx::query(sql!("lease/read"))
+            .fetch_optional(self.view.whole())
+            .await
+            .map_err(self.failed("read the lease"))?;
         row.map_or(Ok(None), |row| rows::leader(&row, now))
     }
 
@@ -277,13 +314,43 @@ impl PgStore {
 #[async_trait]
 impl Store for PgStore {
     async fn migrate(&self) -> StoreResult<u64> {
+        const OPERATION: &str = "migrate the store";
         let before = self.applied().await?.len();
-        migrations::postgres().run(&self.view).await.map_err(migrations::failed)?;
+        let mut connection = self.view.whole().acquire().await.map_err(self.failed(OPERATION))?.detach();
+        let as_migrator: bool =
+            sqlx::query_scalar(MAY_MIGRATE).fetch_one(&mut connection).await.map_err(self.failed(OPERATION))?;
+        if as_migrator {
+            connection.execute("SET ROLE leasehold_migrator").await.map_err(self.failed(OPERATION))?;
+        }
+        migrations::postgres().run_direct(None, &mut connection, false).await.map_err(migrations::failed)?;
+        connection.close().await.ok();
         Ok(self.applied().await?.len().saturating_sub(before) as u64)
     }
 
     async fn check_schema(&self) -> StoreResult<()> {
-        migrations::check(&migrations::postgres(), &self.applied().await?)
+        migrations::check(&migrations::postgres(), &self.applied().await?)?;
+        const OPERATION: &str = "use the store";
+        let blind: Option<String> =
+            sqlx::query_scalar(BLIND).fetch_optional(self.view.whole()).await.map_err(self.failed(OPERATION))?;
+        match blind {
+            None => Ok(()),
+            Some(login) => {
+                let what = format!(
+                    "the login {login} sees no rows, since it is in none of Leasehold's roles; \
+                     GRANT leasehold_scheduler (or leasehold_executor, leasehold_viewer) TO {login}"
+                );
+                Err(StoreError::new(ErrorKind::Schema, OPERATION, what))
+            }
+        }
+    }
+
+    fn narrowed(&self, tenant: &TenantId) -> Option<SharedStore> {
+        Some(Arc::new(Self {
+            work: self.work.of(tenant),
+            vital: self.vital.clone(),
+            view: self.view.of(tenant),
+            stale: Arc::clone(&self.stale),
+        }))
     }
 
     async fn ping(&self) -> StoreResult<()> {
@@ -294,11 +361,14 @@ impl Store for PgStore {
 
     async fn status(&self) -> StoreResult<Status> {
         const OPERATION: &str = "read the status";
+        if self.view.is_of_tenant() {
+            return self.of_everybody().status().await; // it is about the system
+        }
         let row = sqlx::query(sql!("admin/status")).fetch_one(&self.view).await.map_err(self.failed(OPERATION))?;
         let now: i64 = rows::get(&row, 0)?;
         let executors = sqlx::query(sql!("admin/executors"))
             .bind(EXECUTOR_SEEN_US)
-            .fetch_all(&self.view)
+            .fetch_all(self.view.whole())
             .await
             .map_err(self.failed(OPERATION))?;
         let slow = sqlx::query(sql!("admin/slow_jobs")).fetch_all(&self.view).await.map_err(self.failed(OPERATION))?;
@@ -320,6 +390,7 @@ impl Store for PgStore {
                 stalled_interval_jobs: rows::get(&row, 9)?,
                 paused: rows::get(&row, 10)?,
             },
+            roster: self.sources().await?,
             slow_jobs: slow.iter().map(rows::slow_job).collect::<StoreResult<_>>()?,
         })
     }
@@ -339,7 +410,7 @@ impl Store for PgStore {
 
     async fn hints(&self) -> StoreResult<Box<dyn Hints>> {
         const OPERATION: &str = "listen for hints";
-        let mut listener = PgListener::connect_with(&self.view).await.map_err(self.failed(OPERATION))?;
+        let mut listener = PgListener::connect_with(self.view.whole()).await.map_err(self.failed(OPERATION))?;
         listener.listen(CHANNEL).await.map_err(self.failed(OPERATION))?;
         Ok(Box::new(PgHints(listener)))
     }

@@ -14,6 +14,7 @@ use leasehold_common::store::{
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
+use super::gates::{Freed, Limited, wake_in};
 use super::{PgStore, int, rows};
 use crate::clock::{span_of, us};
 
@@ -37,11 +38,15 @@ impl Queue for PgStore {
         let (moved, on_time) = (rows::get::<i64>(&row, 0)?.unsigned_abs(), rows::get::<i64>(&row, 1)?);
         let next_in = rows::get::<Option<i64>>(&row, 2)?.map(|us| Duration::from_micros(us.max(0).unsigned_abs()));
         let late = rows::get::<Option<bool>>(&row, 3)?.map(|_| crate::RECOVERY_TURN);
+        let (woken, room) = match rows::get::<Option<i64>>(&row, 4)? {
+            Some(due) if due <= 0 => self.wake_timed().await?,
+            wait => (0, wait.map(wake_in)),
+        };
         let next_in = match on_time.unsigned_abs() >= u64::from(limit) {
             true => Some(Duration::ZERO),
-            false => next_in.into_iter().chain(late).min(),
+            false => next_in.into_iter().chain(late).chain(room).min(),
         };
-        Ok(Activated { moved, next_in })
+        Ok(Activated { moved: moved + woken, next_in })
     }
 
     async fn claim(&self, request: &ClaimRequest) -> StoreResult<Claimed> {
@@ -59,17 +64,11 @@ impl Queue for PgStore {
                 left.push(row)?;
             }
         }
-        if !left.ids.is_empty() {
-            // What was claimed is claimed: if this fails, the items stay and the next claim meets them again.
-            match self.settled(|| self.dismiss_once(&left)).await {
-                Ok(gone) => {
-                    claimed.dismissed = gone.dismissed;
-                    claimed.ended = gone.ended;
-                    self.end_previous(&gone.previous).await;
-                }
-                Err(error) if claimed.items.is_empty() => return Err(error),
-                Err(error) => tracing::debug!(%error, "items that must not run stay in line"),
-            }
+        // What was claimed is claimed: if this fails, the items stay and the next claim meets them again.
+        match self.clear_head(&left, &mut claimed).await {
+            Err(error) if claimed.items.is_empty() => return Err(error),
+            Err(error) => tracing::debug!(%error, "items that must not run stay in line"),
+            Ok(()) => {}
         }
         Ok(claimed)
     }
@@ -98,13 +97,14 @@ impl Queue for PgStore {
         finished: &[ClaimId],
     ) -> StoreResult<Vec<Settled>> {
         let batch = Batch::of(reports);
-        let Ended { attempts: ended, waited_for } = self.settled(|| self.settle_once(&batch, finished)).await?;
+        let Ended { attempts: ended, waited_for, freed } = self.settled(|| self.settle_once(&batch, finished)).await?;
         let dead = batch.dead_jobs();
         let after = async {
+            let woken = self.wake(&freed).await?;
             self.pause_failing(&dead).await?;
             match waited_for.is_empty() {
-                true => Ok(0),
-                false => self.promote(&waited_for).await,
+                true => Ok(woken),
+                false => Ok(woken + self.promote(&waited_for).await?),
             }
         };
         // The reports are recorded whatever becomes of this; the leader's rescuer lets go what stays behind.
@@ -124,12 +124,12 @@ impl Queue for PgStore {
             .collect())
     }
 
-    async fn charge(&self, _charges: &[Charge], _served: &[Served]) -> StoreResult<()> {
-        Ok(())
+    async fn charge(&self, charges: &[Charge], served: &[Served]) -> StoreResult<()> {
+        self.charge_shares(charges, served).await
     }
 
     async fn queues(&self) -> StoreResult<Vec<QueueDepth>> {
-        Ok(Vec::new())
+        self.queue_depths().await
     }
 
     async fn announce(&self, info: &ExecutorInfo) -> StoreResult<()> {
@@ -213,6 +213,28 @@ impl PgStore {
         sqlx::query(sql!("queue/claimed")).bind(claim).fetch_all(&self.work).await.map_err(&failed)
     }
 
+    /// Ends what could not start, or takes it out of the line; room at gates that it left unused goes to others.
+    async fn clear_head(&self, left: &Unstarted, claimed: &mut Claimed) -> StoreResult<()> {
+        let mut unused = Freed::default();
+        if !left.ids.is_empty() {
+            let gone = self.settled(|| self.dismiss_once(left)).await?;
+            claimed.dismissed = gone.dismissed;
+            claimed.ended = gone.ended;
+            self.end_previous(&gone.previous).await;
+            left.gates.iter().for_each(|gate| unused.add(*gate, 1));
+        }
+        if !left.limited.ids.is_empty() {
+            let parked = self.park(&left.limited).await?;
+            claimed.dismissed += parked.parked + parked.roomy;
+            let each = i64::try_from(parked.parked).unwrap_or(i64::MAX);
+            parked.open.iter().for_each(|gate| unused.add(*gate, each));
+        }
+        if self.wake(&unused).await? > 0 {
+            claimed.dismissed = claimed.dismissed.max(1); // more may be in line by now
+        }
+        Ok(())
+    }
+
     async fn dismiss_once(&self, left: &Unstarted) -> StoreResult<Gone> {
         let failed = self.failed("end items that must not run");
         let errors: Vec<_> = Outcome::ALL.iter().map(|outcome| crate::dismissal_reason(*outcome)).collect();
@@ -287,6 +309,7 @@ impl PgStore {
             if rows::get(row, 4)? && rows::get(row, 5)? {
                 ended.waited_for.push(rows::get(row, 3)?);
             }
+            rows::get::<Vec<i64>>(row, 6)?.into_iter().for_each(|gate| ended.freed.add(gate, 1));
         }
         Ok(ended)
     }
@@ -299,6 +322,8 @@ struct Ended {
     attempts: HashSet<(CorrelationId, u32, ClaimId)>,
     /// Jobs of runs that are over, if something may wait for them.
     waited_for: Vec<i64>,
+    /// Permits that they gave back.
+    freed: Freed,
 }
 
 /// Items that left the line without a run.
@@ -319,18 +344,37 @@ struct Unstarted {
     missed: Vec<Uuid>,
     /// Jobs of those that another run may be in the way of.
     blocked: Vec<i64>,
+    /// Gates of those that no gate is in the way of.
+    gates: Vec<i64>,
+    /// Those that a gate is in the way of; the policy of their job may end them all the same.
+    limited: Limited,
 }
 
 impl Unstarted {
-    /// A row of the claim: key, id, …, started, missed, blocked.
+    /// A row of the claim: key, id, …, started, missed, blocked, queue, …, limited, gates.
     fn push(&mut self, row: &PgRow) -> StoreResult<()> {
         let (key, id) = (rows::get(row, 0)?, rows::get(row, 1)?);
-        self.keys.push(key);
-        self.ids.push(id);
-        if rows::get(row, 11)? {
-            self.missed.push(id);
+        let (blocked, limited) = (rows::get(row, 12)?, rows::get(row, 17)?);
+        let gates = rows::get::<Option<Vec<i64>>>(row, 18)?.unwrap_or_default();
+        if limited {
+            let queue: String = rows::get(row, 13)?;
+            self.limited.keys.push(key);
+            self.limited.ids.push(id);
+            self.limited.gates.extend(gates);
+            if !self.limited.queues.contains(&queue) {
+                self.limited.queues.push(queue);
+            }
+        } else {
+            self.gates.extend(gates);
         }
-        if rows::get(row, 12)? {
+        if blocked || !limited {
+            self.keys.push(key);
+            self.ids.push(id);
+            if rows::get(row, 11)? {
+                self.missed.push(id);
+            }
+        }
+        if blocked {
             self.blocked.push(key);
         }
         Ok(())
@@ -338,7 +382,7 @@ impl Unstarted {
 }
 
 /// key, id, tenant, revision, job, definition, cause, due, attempt, released, started, missed, blocked, queue, prio, tag,
-/// cost.
+/// cost, limited, gates.
 fn claimed_run(row: &PgRow) -> StoreResult<ClaimedRun> {
     Ok(ClaimedRun {
         id: rows::id(row, 1)?,

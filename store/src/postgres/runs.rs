@@ -109,7 +109,8 @@ impl Runs for PgStore {
             if taken {
                 continue;
             }
-            let written = sqlx::query(sql!("runs/trigger"))
+            let of_tenant = self.work.is_of_tenant();
+            let written = sqlx::query(if of_tenant { sql!("runs/trigger_of_tenant") } else { sql!("runs/trigger") })
                 .bind(id.as_uuid())
                 .bind(key)
                 .bind(now)

@@ -33,7 +33,7 @@ impl Schedules for PgStore {
                     .map_err(self.failed("look for due jobs"))
             })
             .await?;
-        let now: i64 = rows.first().map_or(Ok(0), |row| rows::get(row, 8))?;
+        let now: i64 = rows.first().map_or(Ok(0), |row| rows::get(row, 9))?;
         let mut jobs = Vec::with_capacity(rows.len());
         for row in &rows {
             // Only the clock is there if nothing has a due time.
@@ -105,10 +105,11 @@ impl Schedules for PgStore {
         }
         let (requeued, dead) = (count(&row, 1)?, count(&row, 2)?);
         self.pause_failing(&rows::get::<Vec<i64>>(&row, 3)?).await?;
-        let promoted = match rows::get::<Option<bool>>(&row, 4)? {
+        let mut promoted = match rows::get::<Option<bool>>(&row, 4)? {
             Some(true) => self.promote_all().await?,
             _ => 0,
         };
+        promoted += self.wake_all().await?;
         if requeued + promoted > 0 {
             self.hint().await;
         }

@@ -2,8 +2,7 @@
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use leasehold_common::catalog::{CatalogPlan, CatalogSnapshot, PutJob, Recovery};
-use leasehold_common::definition::Tenant;
+use leasehold_common::catalog::{CatalogPlan, CatalogSnapshot, FirstDues, Member, PutJob, Recovery};
 use leasehold_common::id::{JobKey, JobName, TenantId};
 use leasehold_common::lease::Term;
 use leasehold_common::limit::Gate;
@@ -26,19 +25,7 @@ const APPLY: &str = "apply the catalog";
 #[async_trait]
 impl Catalog for SqliteStore {
     async fn snapshot(&self) -> StoreResult<CatalogSnapshot> {
-        const OPERATION: &str = "read the catalog";
-        let mut read = self.read.begin().await.map_err(failed(OPERATION))?;
-        let catalog = sqlx::query(sql!("catalog/revision")).fetch_one(&mut *read).await.map_err(failed(OPERATION))?;
-        let tenants =
-            sqlx::query(sql!("catalog/all_tenants")).fetch_all(&mut *read).await.map_err(failed(OPERATION))?;
-        let jobs = sqlx::query(sql!("catalog/all_jobs")).fetch_all(&mut *read).await.map_err(failed(OPERATION))?;
-        Ok(CatalogSnapshot {
-            revision: rows::get(&catalog, 0)?,
-            now: at(self.now()),
-            tenants: tenants.iter().map(rows::member).collect::<StoreResult<_>>()?,
-            jobs: jobs.iter().map(rows::stored_job).collect::<StoreResult<_>>()?,
-            recovery: Recovery { total: rows::count(&catalog, 1)?, per_tenant: rows::count(&catalog, 2)? },
-        })
+        self.read_catalog(sql!("catalog/all_tenants"), sql!("catalog/all_jobs"), None).await
     }
 
     async fn apply(&self, plan: &CatalogPlan, term: Option<&Term>) -> StoreResult<Applied> {
@@ -69,9 +56,22 @@ impl Catalog for SqliteStore {
                 .await
                 .map_err(failed(APPLY))?;
         }
+        match &plan.config {
+            Some(config) => sqlx::query(sql!("catalog/put_config"))
+                .bind(revision)
+                .bind(config.at.as_microsecond())
+                .bind(config.text.hash())
+                .bind(serde_json::to_string(&config.text).unwrap_or_default()),
+            None => sqlx::query(sql!("catalog/keep_config")).bind(plan.revision),
+        }
+        .execute(&mut *write)
+        .await
+        .map_err(failed(APPLY))?;
         put_tenants(&mut write, plan, revision).await?;
         put_gates(&mut write, plan).await?;
         account(&mut write, &past, &changed, now).await?;
+        let stop: Vec<_> = plan.stop.iter().map(|key| key.as_i64()).collect();
+        run(&mut write, sql!("catalog/stop_runs"), &batch(&stop)).await?;
         put_jobs(&mut write, plan, now).await?;
         run(&mut write, sql!("catalog/pass_token"), &changed).await?;
         void_items(&mut write, &changed, now).await?;
@@ -80,14 +80,14 @@ impl Catalog for SqliteStore {
         Ok(Applied::Done { revision })
     }
 
-    async fn tenants(&self, after: Option<&TenantId>, limit: u32) -> StoreResult<Vec<Tenant>> {
+    async fn tenants(&self, after: Option<&TenantId>, limit: u32) -> StoreResult<Vec<Member>> {
         let rows = sqlx::query(sql!("catalog/tenants"))
             .bind(after.map_or("", TenantId::as_str))
             .bind(limit)
             .fetch_all(&self.read)
             .await
             .map_err(failed("list tenants"))?;
-        rows.iter().map(|row| rows::tenant(row, 0)).collect()
+        rows.iter().map(rows::member).collect()
     }
 
     async fn jobs(&self, tenant: Option<&TenantId>, job: Option<&JobName>, limit: u32) -> StoreResult<Vec<JobView>> {
@@ -122,6 +122,32 @@ impl Catalog for SqliteStore {
 }
 
 impl SqliteStore {
+    /// Reads the catalog, or what these statements take of it.
+    pub(super) async fn read_catalog(
+        &self,
+        tenants: &'static str,
+        jobs: &'static str,
+        of: Option<&str>,
+    ) -> StoreResult<CatalogSnapshot> {
+        const OPERATION: &str = "read the catalog";
+        let (mut tenants, mut jobs) = (sqlx::query(tenants), sqlx::query(jobs));
+        if let Some(ids) = of {
+            (tenants, jobs) = (tenants.bind(ids), jobs.bind(ids));
+        }
+        let mut read = self.read.begin().await.map_err(failed(OPERATION))?;
+        let catalog = sqlx::query(sql!("catalog/revision")).fetch_one(&mut *read).await.map_err(failed(OPERATION))?;
+        let tenants = tenants.fetch_all(&mut *read).await.map_err(failed(OPERATION))?;
+        let jobs = jobs.fetch_all(&mut *read).await.map_err(failed(OPERATION))?;
+        Ok(CatalogSnapshot {
+            revision: rows::get(&catalog, 0)?,
+            now: at(self.now()),
+            tenants: tenants.iter().map(rows::member).collect::<StoreResult<_>>()?,
+            jobs: jobs.iter().map(rows::stored_job).collect::<StoreResult<_>>()?,
+            recovery: Recovery { total: rows::count(&catalog, 1)?, per_tenant: rows::count(&catalog, 2)? },
+            config: rows::get(&catalog, 3)?,
+        })
+    }
+
     /// What this plan leaves behind, counted before the write begins.
     async fn past(&self, plan: &CatalogPlan, changed: &str) -> StoreResult<Past> {
         let rows =
@@ -193,8 +219,11 @@ async fn put_jobs(write: &mut Transaction<'static, Sqlite>, plan: &CatalogPlan, 
     let removed: Vec<_> = plan.remove_jobs.iter().map(|job| job.key.as_i64()).collect();
     run(write, sql!("catalog/remove_jobs"), &batch(&removed)).await?;
 
-    let jobs = batch(&plan.put_jobs.iter().map(|job| job_row(job, now)).collect::<Vec<_>>());
-    run_with(write, sql!("catalog/put_jobs"), &jobs, now).await?;
+    let mut dues = FirstDues::at(at(now));
+    let jobs = batch(&plan.put_jobs.iter().map(|job| job_row(job, &mut dues)).collect::<Vec<_>>());
+    let written = sqlx::query(sql!("catalog/put_jobs")).bind(&jobs).bind(now).execute(&mut **write).await;
+    let written = written.map_err(failed(APPLY))?.rows_affected();
+    crate::all_written(written, plan.put_jobs.iter().filter(|job| job.reschedule).count())?;
     run(write, sql!("catalog/amend_jobs"), &jobs).await?;
 
     let closed: Vec<_> = plan.put_jobs.iter().map(|job| job.key.as_i64()).chain(removed).collect();
@@ -204,9 +233,9 @@ async fn put_jobs(write: &mut Transaction<'static, Sqlite>, plan: &CatalogPlan, 
 
 /// A job as `put_jobs` takes it: key, tenant, name, version, definition, queue, prio, overlap, max attempts, every, reschedule, next due, buffer,
 /// pause after, max runs, gated, gates.
-fn job_row(job: &PutJob, now: i64) -> serde_json::Value {
+fn job_row(job: &PutJob, dues: &mut FirstDues) -> serde_json::Value {
     let definition = &job.definition;
-    let next_due = if job.reschedule { job.first_due(at(now)).map(Timestamp::as_microsecond) } else { None };
+    let next_due = if job.reschedule { dues.of(job).map(Timestamp::as_microsecond) } else { None };
     serde_json::json!([
         job.key.as_i64(),
         job.tenant.as_str(),

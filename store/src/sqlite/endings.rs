@@ -2,7 +2,7 @@
 //! transaction; a run that ends is reported and gives its job the interval token back in one place (invariants I7, I9).
 
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use leasehold_common::definition::Overlap;
 use leasehold_common::id::{CorrelationId, JobKey, RunKind, TenantId};
@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::overlaps::promote;
 use super::pauses::pause_failing;
-use super::rows;
+use super::{gates, rows};
 use crate::clock::us;
 use crate::error::failed;
 use crate::json::{batch, hex};
@@ -175,8 +175,10 @@ pub(super) struct Ended {
     freed: Vec<i64>,
     /// Jobs with a scheduled run that died.
     failed: Vec<i64>,
-    /// How many items waited for a run that is over, and may go now.
+    /// How many items waited for a run that is over, or for its room under a limit, and may go now.
     pub(super) promoted: u64,
+    /// Gates that runs held, and how many of each.
+    held: BTreeMap<i64, u32>,
 }
 
 /// Ends attempts: those that are guarded rightly leave `running` or go back into the queue, and are reported. What
@@ -201,7 +203,7 @@ pub(super) async fn end_or_requeue(
         end_or_requeue_pass(write, &pass, &mut ended, now).await?;
     }
     pause_failing(write, &ended.failed, now).await?;
-    ended.promoted = promote(write, &ended.freed, now).await?;
+    ended.promoted = promote(write, &ended.freed, now).await? + gates::give_back(write, &ended.held, now).await?;
     Ok(ended)
 }
 
@@ -268,6 +270,9 @@ async fn end_or_requeue_pass(
             error: ending.error.map(str::to_owned),
             result: ending.result.map(str::to_owned),
         });
+        for gate in gates::needs(row, 10)? {
+            *ended.held.entry(gate).or_default() += 1;
+        }
         if let Some(at) = retry_at(ending) {
             requeue.push((hex(id.as_uuid()), at));
             continue;

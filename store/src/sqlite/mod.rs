@@ -13,12 +13,16 @@ macro_rules! sql {
 }
 
 mod catalog;
+mod claims;
 mod endings;
+mod gates;
 mod lease;
+mod line;
 mod overlaps;
 mod pauses;
 mod queue;
 mod recovery;
+mod roster;
 mod rows;
 mod runs;
 mod schedules;
@@ -28,7 +32,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use leasehold_common::lease::{Leader, LeaseKind};
-use leasehold_common::store::{CatalogView, ErrorKind, Hint, Hints, QueueView, Status, Store, StoreError, StoreResult};
+use leasehold_common::store::{
+    CatalogView, ErrorKind, Hint, Hints, QueueView, Roster as _, Status, Store, StoreError, StoreResult,
+};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection as _, Sqlite, Transaction};
 use tokio::sync::broadcast;
@@ -165,6 +171,7 @@ impl Store for SqliteStore {
                 stalled_interval_jobs: rows::get(&row, 9)?,
                 paused: rows::get(&row, 10)?,
             },
+            roster: self.sources().await?,
             slow_jobs: slow.iter().map(rows::slow_job).collect::<StoreResult<_>>()?,
         })
     }

@@ -174,6 +174,16 @@ async fn end_previous(write: &mut Transaction<'static, Sqlite>, keys: &str) -> S
     Ok(ended)
 }
 
+/// Takes items out of the line.
+pub(super) async fn take_ready(write: &mut Transaction<'static, Sqlite>, items: &[(i64, String)]) -> StoreResult<()> {
+    if items.is_empty() {
+        return Ok(());
+    }
+    let failed = failed("take items out of the line");
+    sqlx::query(sql!("queue/take")).bind(batch(items)).execute(&mut **write).await.map_err(failed)?;
+    Ok(())
+}
+
 /// Takes items out of the queue, wherever they are in it.
 pub(super) async fn take(write: &mut Transaction<'static, Sqlite>, items: &[(i64, String)]) -> StoreResult<()> {
     if items.is_empty() {

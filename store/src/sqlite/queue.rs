@@ -1,27 +1,27 @@
-//! Work items: activation, claims, heartbeats and reports.
+//! Work items: activation, heartbeats and reports. Claims are in `claims.rs`.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use leasehold_common::definition::Tenant;
-use leasehold_common::id::{CorrelationId, JobName, TenantId};
-use leasehold_common::run::Outcome;
+use leasehold_common::id::{CorrelationId, TenantId};
 use leasehold_common::store::{
-    Activated, AttemptReport, Charge, ClaimId, ClaimRequest, Claimed, ClaimedRun, ExecutorInfo, Extended, Lane, Queue,
-    QueueDepth, Served, Settled, StoreResult,
+    Activated, AttemptReport, Charge, ClaimId, ClaimRequest, Claimed, ExecutorInfo, Extended, Queue, QueueDepth,
+    Served, Settled, StoreResult,
 };
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Sqlite, Transaction};
 use uuid::Uuid;
 
-use super::endings::{Ending, Unstarted, drop_claims, end_or_requeue, record_unstarted};
-use super::overlaps::Contested;
-use super::{SqliteStore, overlaps, rows};
+use super::endings::{Ending, drop_claims, end_or_requeue};
+use super::line::line_up;
+use super::{SqliteStore, gates, rows};
 use crate::LATE_US;
-use crate::clock::{span_of, us};
+use crate::clock::us;
 use crate::error::failed;
 use crate::json::{batch, hex};
+
+/// How soon an executor looks again for items that wait for a rate, at the earliest.
+const WAKE_LEAST: Duration = Duration::from_millis(50);
 
 #[async_trait]
 impl Queue for SqliteStore {
@@ -35,74 +35,18 @@ impl Queue for SqliteStore {
             return Ok(Activated { moved: on_time, next_in: Some(Duration::ZERO) });
         }
         let recovered = if ahead.late && self.may_recover(ahead.last_turn) { self.recover().await? } else { 0 };
-        let ahead = if on_time + recovered > 0 { self.ahead().await? } else { ahead };
+        let due = ahead.wake_at.is_some_and(|at| at <= self.now());
+        let woken = if due { self.wake_due().await? } else { 0 };
+        let moved = on_time + recovered + woken;
+        let ahead = if moved > 0 || due { self.ahead().await? } else { ahead };
         let next_in = Self::until(self.now(), ahead.next);
         let turn_in = ahead.late.then_some(crate::RECOVERY_TURN);
-        Ok(Activated { moved: on_time + recovered, next_in: next_in.into_iter().chain(turn_in).min() })
+        let wake_in = Self::until(self.now(), ahead.wake_at).map(|wait| wait.max(WAKE_LEAST));
+        Ok(Activated { moved, next_in: next_in.into_iter().chain(turn_in).chain(wake_in).min() })
     }
 
     async fn claim(&self, request: &ClaimRequest) -> StoreResult<Claimed> {
-        const OPERATION: &str = "claim work";
-        let claim = Uuid::now_v7();
-        let mut claimed = Claimed { claim, items: Vec::new(), dismissed: 0, ended: Vec::new() };
-        let mut write = self.begin(OPERATION).await?;
-        let now = self.now();
-        let mut candidates = Vec::new();
-        for queue in crate::by_chance(&request.queues) {
-            let room = request.limit.saturating_sub(u32::try_from(candidates.len()).unwrap_or(u32::MAX));
-            if room == 0 {
-                break;
-            }
-            candidates.extend(
-                sqlx::query(sql!("queue/candidates"))
-                    .bind(queue)
-                    .bind(now)
-                    .bind(room)
-                    .fetch_all(&mut *write)
-                    .await
-                    .map_err(failed(OPERATION))?
-                    .iter()
-                    .map(Candidate::read)
-                    .collect::<StoreResult<Vec<_>>>()?,
-            );
-        }
-        if candidates.is_empty() {
-            return Ok(claimed);
-        }
-        let started = start(&mut write, &candidates, claim, request.executor, now).await?;
-        let mut taken = Vec::new();
-        let (mut dismissed, mut contested) = (Vec::new(), Vec::new());
-        for candidate in candidates {
-            taken.push((candidate.key, hex(candidate.run.id.as_uuid())));
-            if started.contains(&candidate.run.id) {
-                claimed.items.push(candidate.run);
-                continue;
-            }
-            match candidate.outcome_if_not_started() {
-                Some(Outcome::Overlapped) => contested.push(candidate.contested()),
-                Some(outcome) => dismissed.push(candidate.dismiss(outcome)),
-                None => {}
-            }
-        }
-        claimed.dismissed = (dismissed.len() + contested.len()) as u64;
-        let freed = record_unstarted(&mut write, &dismissed, now).await?;
-        let resolved = overlaps::resolve(&mut write, &contested, now).await?;
-        claimed.ended = dismissed.iter().map(|run| run.outcome).chain(resolved.ended).collect();
-        sqlx::query(sql!("queue/take")).bind(batch(&taken)).execute(&mut *write).await.map_err(failed(OPERATION))?;
-        if !claimed.items.is_empty() {
-            sqlx::query(sql!("queue/new_claim"))
-                .bind(claim)
-                .bind(request.executor)
-                .bind(now.saturating_add(us(request.ttl)))
-                .execute(&mut *write)
-                .await
-                .map_err(failed(OPERATION))?;
-        }
-        write.commit().await.map_err(failed(OPERATION))?;
-        if freed + resolved.promoted > 0 {
-            self.hint();
-        }
-        Ok(claimed)
+        self.claim_ready(request).await
     }
 
     async fn extend(&self, executor: Uuid, claims: &[ClaimId], ttl: Duration) -> StoreResult<Extended> {
@@ -149,12 +93,18 @@ impl Queue for SqliteStore {
             .collect())
     }
 
-    async fn charge(&self, _charges: &[Charge], _served: &[Served]) -> StoreResult<()> {
-        Ok(())
+    async fn charge(&self, charges: &[Charge], served: &[Served]) -> StoreResult<()> {
+        self.charge_all(charges, served).await
     }
 
     async fn queues(&self) -> StoreResult<Vec<QueueDepth>> {
-        Ok(Vec::new())
+        let now = self.now();
+        let queues = sqlx::query(sql!("queue/queues"))
+            .bind(now)
+            .fetch_all(&self.read)
+            .await
+            .map_err(failed("count what waits in the queues"))?;
+        queues.iter().map(|row| queue_depth(row, now)).collect()
     }
 
     async fn announce(&self, info: &ExecutorInfo) -> StoreResult<()> {
@@ -194,6 +144,18 @@ impl Queue for SqliteStore {
     }
 }
 
+/// queue, depth, oldest `not_before`, limited, running.
+fn queue_depth(row: &SqliteRow, now: i64) -> StoreResult<QueueDepth> {
+    let number = |index| rows::get::<i64>(row, index).map(|number| u64::try_from(number).unwrap_or(0));
+    Ok(QueueDepth {
+        queue: rows::name(row, 0)?,
+        depth: number(1)?,
+        oldest_age_ms: rows::get::<Option<i64>>(row, 2)?.map(|oldest| ((now - oldest) / 1_000).max(0)),
+        limited: number(3)?,
+        running: number(4)?,
+    })
+}
+
 /// What is ahead.
 struct Ahead {
     /// When the next item that is on time may run; items that wait for a run of their job do not count.
@@ -202,6 +164,8 @@ struct Ahead {
     late: bool,
     /// The second in which late items became ready last.
     last_turn: i64,
+    /// When items may go that wait for a rate.
+    wake_at: Option<i64>,
 }
 
 impl SqliteStore {
@@ -211,138 +175,43 @@ impl SqliteStore {
             .fetch_one(&self.read)
             .await
             .map_err(failed("look for due items"))?;
-        Ok(Ahead { next: rows::get(&row, 0)?, late: rows::get(&row, 1)?, last_turn: rows::get(&row, 2)? })
+        Ok(Ahead {
+            next: rows::get(&row, 0)?,
+            late: rows::get(&row, 1)?,
+            last_turn: rows::get(&row, 2)?,
+            wake_at: rows::get(&row, 3)?,
+        })
     }
 
     async fn activate_on_time(&self, limit: u32) -> StoreResult<u64> {
         const OPERATION: &str = "activate due items";
         let mut write = self.begin(OPERATION).await?;
         let now = self.now();
-        let mut moved = 0;
-        for statement in [sql!("queue/activate_insert"), sql!("queue/activate_delete")] {
-            moved = sqlx::query(statement)
-                .bind(now)
-                .bind(now.saturating_sub(LATE_US))
-                .bind(limit)
-                .execute(&mut *write)
-                .await
-                .map_err(failed(OPERATION))?
-                .rows_affected();
+        let due: Vec<(i64, Uuid)> = sqlx::query_as(sql!("queue/due_items"))
+            .bind(now)
+            .bind(now.saturating_sub(LATE_US))
+            .bind(limit)
+            .fetch_all(&mut *write)
+            .await
+            .map_err(failed(OPERATION))?;
+        if due.is_empty() {
+            return Ok(0);
         }
+        let items = batch(&due.into_iter().map(|(key, id)| (key, hex(id))).collect::<Vec<_>>());
+        let moved = line_up(&mut write, &items, i64::MAX, now).await?; // all of them: they were just read
         write.commit().await.map_err(failed(OPERATION))?;
         Ok(moved)
     }
-}
 
-/// An item at the head of the line.
-struct Candidate {
-    run: ClaimedRun,
-    key: i64,
-    /// Why it must not run.
-    dismissal: Option<Outcome>,
-    /// Whether it holds the job's interval token.
-    token: bool,
-    overlap: i16,
-    catch_up: i16,
-    /// How many items of the job may wait for its run.
-    buffer: u32,
-}
-
-impl Candidate {
-    fn read(row: &SqliteRow) -> StoreResult<Self> {
-        let (attempt, released) = (rows::count(row, 8)?, rows::count(row, 9)?);
-        Ok(Self {
-            key: rows::get(row, 0)?,
-            run: ClaimedRun {
-                id: rows::id(row, 1)?,
-                tenant: rows::name::<TenantId>(row, 2)?,
-                tenant_revision: rows::get::<Option<i64>>(row, 15)?.unwrap_or(0),
-                job: rows::name::<JobName>(row, 13)?,
-                definition: rows::definition_id(row, 14)?,
-                cause: rows::cause(row, 5)?,
-                scheduled_for: rows::at(row, 6)?,
-                attempt: attempt + 1,
-                released,
-                lane: Lane { queue: rows::name(row, 3)?, priority: rows::get(row, 4)? },
-                tag: rows::get(row, 20)?,
-                cost: span_of(rows::get(row, 21)?),
-            },
-            dismissal: rows::get::<Option<i16>>(row, 16)?.and_then(Outcome::from_code),
-            token: rows::get::<Option<i64>>(row, 12)?.is_some(),
-            overlap: rows::get(row, 7)?,
-            catch_up: rows::get(row, 17)?,
-            buffer: rows::count(row, 19)?,
-        })
-    }
-
-    fn is_first_attempt(&self) -> bool {
-        self.run.attempt == 1
-    }
-
-    /// What becomes of it if it could not be started. A first attempt lost against a run of the same job in the
-    /// same batch. A retry whose row in `running` is gone has ended otherwise: nothing is left to say about it.
-    fn outcome_if_not_started(&self) -> Option<Outcome> {
-        self.dismissal.or(self.is_first_attempt().then_some(Outcome::Overlapped))
-    }
-
-    fn dismiss(&self, outcome: Outcome) -> Unstarted {
-        Unstarted {
-            id: self.run.id,
-            key: self.key,
-            tenant: self.run.tenant.clone(),
-            cause: self.run.cause,
-            due: self.run.scheduled_for.as_microsecond(),
-            attempt: self.run.attempt - 1,
-            outcome,
-            // A void item's token was replaced when its schedule changed.
-            token: self.token && !matches!(outcome, Outcome::Cancelled | Outcome::Superseded),
-            error: crate::dismissal_reason(outcome),
+    /// Lets items go that waited for a rate.
+    async fn wake_due(&self) -> StoreResult<u64> {
+        const OPERATION: &str = "let go what waited for a rate";
+        let mut write = self.begin(OPERATION).await?;
+        let woken = gates::wake_due(&mut write, self.now()).await?;
+        write.commit().await.map_err(failed(OPERATION))?;
+        if woken > 0 {
+            self.hint();
         }
+        Ok(woken)
     }
-
-    fn contested(self) -> Contested {
-        Contested {
-            id: self.run.id,
-            key: self.key,
-            tenant: self.run.tenant,
-            cause: self.run.cause,
-            due: self.run.scheduled_for.as_microsecond(),
-            overlap: self.overlap,
-            catch_up: self.catch_up,
-            buffer: self.buffer,
-            token: self.token,
-        }
-    }
-}
-
-/// Marks those candidates as running that may run; answers their ids.
-async fn start(
-    write: &mut Transaction<'static, Sqlite>,
-    candidates: &[Candidate],
-    claim: ClaimId,
-    executor: Uuid,
-    now: i64,
-) -> StoreResult<HashSet<CorrelationId>> {
-    let runnable = || candidates.iter().filter(|candidate| candidate.dismissal.is_none());
-    let first: Vec<_> = runnable()
-        .filter(|candidate| candidate.is_first_attempt())
-        .map(|candidate| (candidate.key, hex(candidate.run.id.as_uuid())))
-        .collect();
-    let again: Vec<_> = runnable()
-        .filter(|candidate| !candidate.is_first_attempt())
-        .map(|candidate| hex(candidate.run.id.as_uuid()))
-        .collect();
-    let mut started = HashSet::new();
-    for (rows, statement) in [(batch(&first), sql!("queue/start")), (batch(&again), sql!("queue/restart"))] {
-        let ids: Vec<Uuid> = sqlx::query_scalar(statement)
-            .bind(rows)
-            .bind(claim)
-            .bind(executor)
-            .bind(now)
-            .fetch_all(&mut **write)
-            .await
-            .map_err(failed("claim work"))?;
-        started.extend(ids.into_iter().map(CorrelationId::from_uuid));
-    }
-    Ok(started)
 }

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::endings::{rearm, record_skipped};
 use super::lease::fenced;
+use super::line::line_up;
 use super::overlaps::take;
 use super::{SqliteStore, rows};
 use crate::LATE_US;
@@ -41,20 +42,7 @@ impl SqliteStore {
         if turn.rows_affected() == 0 {
             return Ok(0);
         }
-        sqlx::query(sql!("queue/recover_insert"))
-            .bind(&late)
-            .bind(now.saturating_sub(LATE_US))
-            .bind(now)
-            .execute(&mut *write)
-            .await
-            .map_err(failed(RECOVER))?;
-        let moved = sqlx::query(sql!("queue/recover_delete"))
-            .bind(&late)
-            .bind(now.saturating_sub(LATE_US))
-            .execute(&mut *write)
-            .await
-            .map_err(failed(RECOVER))?
-            .rows_affected();
+        let moved = line_up(&mut write, &late, now.saturating_sub(LATE_US), now).await?;
         write.commit().await.map_err(failed(RECOVER))?;
         Ok(moved)
     }

@@ -10,6 +10,7 @@ use leasehold_common::run::{Outcome, Report, RunState, RunStory, RunView};
 use leasehold_common::store::{Cancelled, JobHistory, RunFilter, Runs, StoreResult};
 
 use super::endings::{Unstarted, record_unstarted};
+use super::line::line_up;
 use super::overlaps::take;
 use super::{SqliteStore, rows};
 use crate::clock::{at, us};
@@ -120,10 +121,11 @@ impl Runs for SqliteStore {
                 .await
                 .map_err(failed(OPERATION))?
                 .rows_affected();
-            write.commit().await.map_err(failed(OPERATION))?;
             if written == 0 {
                 return Ok(None); // removed in between
             }
+            line_up(&mut write, &batch(&[(key, hex(id.as_uuid()))]), now, now).await?;
+            write.commit().await.map_err(failed(OPERATION))?;
             self.hint();
             return Ok(Some(id));
         }

@@ -19,7 +19,7 @@ use uuid::Uuid;
 use super::endings::{Ending, drop_claims, end_or_requeue, record_skipped};
 use super::lease::fenced;
 use super::overlaps::promote_all;
-use super::{SqliteStore, rows};
+use super::{SqliteStore, gates, rows};
 use crate::LATE_US;
 use crate::clock::us;
 use crate::error::failed;
@@ -114,7 +114,8 @@ impl Schedules for SqliteStore {
         let endings = lost_runs(&mut write, &claims, now).await?;
         let ended = end_or_requeue(&mut write, &endings, now).await?;
         drop_claims(&mut write, &claims).await?;
-        let promoted = ended.promoted + promote_all(&mut write, now).await?;
+        let woken = gates::wake_waiting(&mut write, now).await? + gates::wake_spent(&mut write, now).await?;
+        let promoted = ended.promoted + promote_all(&mut write, now).await? + woken;
         if promoted > 0 || !claims.is_empty() {
             write.commit().await.map_err(failed(OPERATION))?;
         }
@@ -167,9 +168,13 @@ async fn prune_catalog(write: &mut Transaction<'static, Sqlite>, limit: u32) -> 
     let failed = failed("prune the catalog");
     let jobs = sqlx::query(sql!("schedules/prune_jobs")).bind(limit).execute(&mut **write).await.map_err(&failed)?;
     if jobs.rows_affected() > 0 {
-        for statement in
-            [sql!("schedules/prune_versions"), sql!("schedules/prune_tenants"), sql!("schedules/prune_definitions")]
-        {
+        for statement in [
+            sql!("schedules/prune_versions"),
+            sql!("schedules/prune_tenants"),
+            sql!("schedules/prune_definitions"),
+            sql!("schedules/prune_gates"),
+            sql!("schedules/prune_shares"),
+        ] {
             sqlx::query(statement).execute(&mut **write).await.map_err(&failed)?;
         }
     }

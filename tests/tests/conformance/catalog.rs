@@ -62,7 +62,7 @@ async fn a_removed_job_keeps_its_history_readable(f: &Fixture) {
 
     let (acme, a) = path("acme/a");
     assert_eq!(f.store.jobs(Some(&acme), None, 10).await.unwrap(), []);
-    assert_eq!(f.store.tenants(None, 10).await.unwrap(), [tenant("globex")]);
+    assert_eq!(f.store.tenants(None, 10).await.unwrap(), [tenant("globex").into()]);
     let story = f.store.run(id).await.unwrap().unwrap();
     assert_eq!((&story.run.tenant, &story.run.job), (&acme, &a));
     let filter = RunFilter { tenants: vec![acme.clone()], jobs: vec![a.clone()], ..RunFilter::default() };
@@ -86,7 +86,7 @@ async fn a_job_that_comes_back_keeps_its_key_and_gets_a_higher_version(f: &Fixtu
     let after = key("a").await;
     assert_eq!((after.key, after.version, after.active), (before.key, before.version + 1, true));
     assert!(f.job("acme/a").await.next_due.is_some());
-    assert_eq!(f.store.tenants(None, 10).await.unwrap(), [tenant("acme"), tenant("globex")]);
+    assert_eq!(f.store.tenants(None, 10).await.unwrap(), [tenant("acme").into(), tenant("globex").into()]);
 }
 
 async fn versions_follow_one_another_without_a_gap(f: &Fixture) {
@@ -299,7 +299,7 @@ async fn hostile_attributes_round_trip(f: &Fixture) {
     job.definition.payload = Some(serde_json::json!({ nasty: [nasty.repeat(2500), "a\0b", null, 1e300] }));
     let catalog = Desired { tenants: vec![acme.clone().into()], ..desired(std::slice::from_ref(&job)) };
     f.apply_desired(&catalog).await;
-    assert_eq!(f.store.tenants(None, 10).await.unwrap(), [acme.clone()]);
+    assert_eq!(f.store.tenants(None, 10).await.unwrap(), [acme.clone().into()]);
     assert_eq!(f.store.tenants_by_id(std::slice::from_ref(&acme.id)).await.unwrap()[0].0, acme);
     assert_eq!(f.job("acme/a").await.definition, serde_json::to_value(&job.definition).unwrap());
     assert!(f.plan_desired(&catalog).await.is_empty());

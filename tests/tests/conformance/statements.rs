@@ -75,7 +75,7 @@ const QUEUE_PLANS: &str =
     "SET enable_seqscan = off; SET enable_nestloop = off; SET enable_mergejoin = off; SET jit = off";
 
 /// Statements that run all the time.
-const HOT: [&str; 12] = [
+const HOT: [&str; 18] = [
     "schedules/due",
     "schedules/dispatch",
     "schedules/rescue",
@@ -88,6 +88,12 @@ const HOT: [&str; 12] = [
     "queue/settle",
     "queue/promote",
     "queue/promote_all",
+    "queue/park",
+    "queue/wake",
+    "queue/wake_timed",
+    "queue/limited_gates",
+    "queue/charge",
+    "runs/trigger",
 ];
 
 /// The generic plan of a statement, as a pooled connection keeps it.
@@ -143,9 +149,9 @@ async fn plans_made_on_an_empty_queue_use_the_indexes(f: &Fixture) {
 /// for each other. In a plan that shows as the lock's filter reading every other write of the statement.
 async fn the_order_of_reports_is_taken_after_every_other_lock(f: &Fixture) {
     for (name, writes) in [
-        ("queue/settle", ["over", "back", "again", "rearmed"].as_slice()),
+        ("queue/settle", ["gate", "over", "back", "again", "rearmed"].as_slice()),
         ("queue/dismiss", &["taken", "replaced", "ended", "rearmed"]),
-        ("schedules/rescue", &["back", "dead", "again", "rearmed"]),
+        ("schedules/rescue", &["gate", "back", "dead", "again", "rearmed"]),
         ("schedules/sweep", &["gone", "rearmed"]),
         ("schedules/dispatch", &["j", "item"]),
         ("runs/cancel_waiting", &["r", "a", "ended", "rearmed"]),

@@ -122,10 +122,9 @@ async fn tenants_come_page_by_page_in_order(f: &Fixture) {
     assert_eq!(f.store.tenants(None, 10).await.unwrap(), []);
     f.apply(&["c/x", "a/x", "B/x", "a-2/x", "a.1/x"].map(hourly)).await;
     let all = f.store.tenants(None, 10).await.unwrap();
-    assert_eq!(all, ["B", "a", "a-2", "a.1", "c"].map(tenant), "in the order of bytes");
+    assert_eq!(all, ["B", "a", "a-2", "a.1", "c"].map(|id| tenant(id).into()), "in the order of bytes");
     let mut paged = Vec::new();
-    while let page =
-        f.store.tenants(paged.last().map(|t: &leasehold_common::definition::Tenant| &t.id), 2).await.unwrap()
+    while let page = f.store.tenants(paged.last().map(|t: &leasehold_common::catalog::Member| &t.id), 2).await.unwrap()
         && !page.is_empty()
     {
         assert!(page.len() <= 2);

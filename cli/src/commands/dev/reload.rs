@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use leasehold_common::catalog::Desired;
+use leasehold_common::config::Config;
 use leasehold_common::store::SharedStore;
 use tokio_util::sync::CancellationToken;
 
@@ -33,14 +33,14 @@ impl Reload {
         Self { store, file: file.to_owned(), removal, seen }
     }
 
-    /// Brings the catalog to what is desired. The plan goes to stderr: stdout is for reports.
-    pub(crate) async fn apply(&self, desired: &Desired) -> Result<(), Failure> {
+    /// Brings the catalog to what the config says. The plan goes to stderr: stdout is for reports.
+    pub(crate) async fn apply(&self, config: &Config) -> Result<(), Failure> {
         let permission = Permission { dry_run: false, removal: self.removal };
         let show = |changes: &_| {
             leasehold_ops::say_part!("{}", plan::plan(changes, Palette::stderr()));
             Ok(())
         };
-        match apply::apply(&*self.store, desired, permission, show).await? {
+        match apply::apply(&*self.store, config, permission, show).await? {
             Done::Revision(revision) => leasehold_ops::say!("applied: the catalog has revision {revision}"),
             Done::Nothing | Done::Planned => leasehold_ops::say!("the catalog is as the config says"),
         }
@@ -64,9 +64,8 @@ impl Reload {
 
     async fn reload(&self) {
         leasehold_ops::say!("{} has changed", one_line(&self.file.display().to_string()));
-        let loaded = apply::load(&self.file).map(|config| config.desired());
-        let result = match loaded {
-            Ok(desired) => self.apply(&desired).await,
+        let result = match apply::load(&self.file) {
+            Ok(config) => self.apply(&config).await,
             Err(failure) => Err(failure),
         };
         if let Err(failure) = result {

@@ -249,7 +249,7 @@ mod tests {
         let text = format!("version: 1\ntenants:\n{tenants}jobs:\n{jobs}");
         let checked = config::check("leasehold.yaml", &text, &|_| None);
         let config = checked.config.unwrap_or_else(|| panic!("{:?}", checked.diagnostics));
-        forecast(&config.desired(), at(FROM), at(FROM) + SignedDuration::from_hours(hours)).unwrap()
+        forecast(&config.desired(at(FROM), &[]), at(FROM), at(FROM) + SignedDuration::from_hours(hours)).unwrap()
     }
 
     fn job(keys: &str) -> String {

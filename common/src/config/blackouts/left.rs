@@ -37,18 +37,19 @@ enum Left {
 }
 
 /// Warns if the due times of a job, or nearly all of them, fall into its blackouts, or if those have no end. `jobs` are
-/// its tenants, each with what is due and what is not; `waits` is whether it waits for the end of a blackout.
+/// some of its tenants, each with what is due and what is not, and `all` how many it has; `waits` is whether it waits for
+/// the end of a blackout.
 pub(in crate::config) fn warn_of_nothing_left<'a>(
     report: &mut Report<'_>,
     span: &Span,
     job: &JobName,
     waits: bool,
-    jobs: impl ExactSizeIterator<Item = (&'a TenantId, &'a ScheduleSpec, &'a [Blackout])>,
+    all: usize,
+    jobs: impl Iterator<Item = (&'a TenantId, &'a ScheduleSpec, &'a [Blackout])>,
 ) {
-    if report.is_crowded() {
+    if report.is_crowded() || report.is_muted() {
         return;
     }
-    let all = jobs.len();
     let (mut never, mut nothing, mut little) = (Named::default(), Named::default(), Named::default());
     let mut known: HashMap<*const ScheduleSpec, Left> = HashMap::new();
     let mut asked = 0;

@@ -213,17 +213,11 @@ impl Rule<'_, '_> {
     }
 
     /// Its zone for each tenant of a job; reports those for which there is none.
-    pub(super) fn zones(
-        &self,
-        report: &mut Report<'_>,
-        job: &JobName,
-        tenants: &[Tenant],
-        matched: &[usize],
-    ) -> Vec<Option<Zone>> {
+    pub(super) fn zones(&self, report: &mut Report<'_>, job: &JobName, tenants: &[&Tenant]) -> Vec<Option<Zone>> {
         let help = format!(
             "the job `{job}` names this blackout: give every tenant that it applies to one, or narrow its `tenants`"
         );
-        zones::of_tenants(report, &self.zone, job, tenants, matched, &help)
+        zones::of_tenants(report, &self.zone, job, tenants, &help)
     }
 
     /// The blackout in one of its zones; reports what is wrong only there.

@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::config::fields::{self, Fields};
-use crate::config::node::{Entry, Value};
+use crate::config::node::{Entry, Rank, Value};
 use crate::config::report::Report;
 use crate::config::source::Span;
 use crate::config::zones::{self, ZoneRule};
@@ -40,6 +40,8 @@ pub(super) struct Timing<'n, 't> {
     end: Option<Bound>,
     max_runs: Option<u32>,
     jitter: Option<Duration>,
+    /// The layer that says when it is due: what a lower one says of it may have no effect.
+    layer: Rank,
     /// The zones that something is read in; parts and bounds name them by position.
     rules: Vec<ZoneRule<'n, 't>>,
 }
@@ -115,7 +117,8 @@ pub(super) fn read<'n, 't>(report: &mut Report<'_>, job: &Fields<'n, 't>) -> Opt
     let start = bound(report, job, "start");
     let end = bound(report, job, "end");
     let max_runs = job.get("max_runs").map_or(Some(None), |entry| fields::count(report, entry, MOST_RUNS).map(Some));
-    let jitter = job.get("jitter").map_or(Some(None), |entry| fields::duration(report, entry, LEAST_JITTER).map(Some));
+    let mut jitter =
+        job.get("jitter").map_or(Some(None), |entry| fields::duration(report, entry, LEAST_JITTER).map(Some));
     let chosen = choose(report, job, OF_A_JOB)?;
     let mut rules = Vec::new();
     let several = chosen.key == "schedules";
@@ -124,11 +127,15 @@ pub(super) fn read<'n, 't>(report: &mut Report<'_>, job: &Fields<'n, 't>) -> Opt
         entries(report, chosen, clock.as_ref(), &mut rules)
     } else {
         let kind = kind(report, job, chosen)?;
-        refuse_jitter(report, job, &kind)?;
+        if matches!(kind, Kind::Delay(_)) && jitter != Some(None) {
+            refuse_jitter(report, job, chosen)?;
+            jitter = Some(None);
+        }
         clock.as_ref().map(|clock| vec![part(kind, chosen, clock, true, &mut rules)])
     };
     let (clock, start, end) = (clock?, start?, end?);
-    let mut timing = Timing { parts: parts?, several, start, end, max_runs: max_runs?, jitter: jitter?, rules };
+    let mut timing =
+        Timing { parts: parts?, several, start, end, max_runs: max_runs?, jitter: jitter?, layer: chosen.layer, rules };
     timing.settle_zone(clock.zone);
     timing.warn_of_clock(report, job);
     timing.settle_max_runs(report, job);
@@ -191,6 +198,7 @@ fn kind(report: &mut Report<'_>, fields: &Fields<'_, '_>, entry: &Entry<'_>) -> 
 fn warn_of_anchor(report: &mut Report<'_>, fields: &Fields<'_, '_>, chosen: &Entry<'_>) {
     if let Some(anchor) = fields.get("anchor")
         && fields.get("every").is_none()
+        && anchor.layer >= chosen.layer
     {
         let message = format!("`anchor` has no effect on `{}`", chosen.key);
         report.warn(&anchor.key_span, message, Some("remove it: it belongs to `every`".to_owned()));
@@ -256,9 +264,10 @@ fn bound(report: &mut Report<'_>, job: &Fields<'_, '_>, key: &str) -> Option<Opt
     Some(Some(Bound { at, zone: None, span: entry.value.span.clone() }))
 }
 
-/// Jitter delays times that are known ahead; those that follow from the end of a run are nowhere in particular.
-fn refuse_jitter(report: &mut Report<'_>, job: &Fields<'_, '_>, kind: &Kind) -> Option<()> {
-    let (Kind::Delay(_), Some(entry)) = (kind, job.get("jitter")) else { return Some(()) };
+/// Jitter delays times that are known ahead; those that follow from the end of a run are nowhere in particular. What a
+/// lower layer says of others is passed over.
+fn refuse_jitter(report: &mut Report<'_>, job: &Fields<'_, '_>, chosen: &Entry<'_>) -> Option<()> {
+    let Some(entry) = job.get("jitter").filter(|entry| entry.layer >= chosen.layer) else { return Some(()) };
     let message = "`jitter` does not go with `every`, whose due times follow from the end of each run";
     let help = "add `anchor: start`, which makes due times that are known ahead".to_owned();
     report.error(&entry.key_span, message, Some(help));
@@ -308,7 +317,7 @@ fn entry<'n, 't>(
         report.error(&chosen.key_span, message, Some(help));
         return None;
     }
-    warn_of_clock(report, fields, kind.ignores_zone(), kind.ignores_dst());
+    warn_of_clock(report, fields, chosen.layer, kind.ignores_zone(), kind.ignores_dst());
     Some(part(kind, chosen, &clock?, fields.get("timezone").is_none(), rules))
 }
 
@@ -329,9 +338,9 @@ fn part<'n, 't>(
     Part { kind, zone, dst, span: entry.value.span.clone() }
 }
 
-fn warn_of_clock(report: &mut Report<'_>, fields: &Fields<'_, '_>, zone: Option<&str>, dst: Option<&str>) {
+fn warn_of_clock(report: &mut Report<'_>, fields: &Fields<'_, '_>, layer: Rank, zone: Option<&str>, dst: Option<&str>) {
     for (key, why) in [("timezone", zone), ("dst", dst)] {
-        if let (Some(entry), Some(why)) = (fields.get(key), why) {
+        if let (Some(entry), Some(why)) = (fields.get(key).filter(|entry| entry.layer >= layer), why) {
             report.warn(&entry.key_span, format!("`{key}` has no effect on {why}"), Some("remove it".to_owned()));
         }
     }
@@ -343,6 +352,11 @@ impl<'n, 't> Timing<'n, 't> {
         self.parts.iter().any(|part| matches!(part.kind, Kind::Delay(_)))
     }
 
+    /// Whether a key was written for this schedule: not by a layer below it, which was written for others.
+    pub(super) fn is_concerned(&self, entry: &Entry<'_>) -> bool {
+        entry.layer >= self.layer
+    }
+
     /// Whether there is one due time.
     pub(super) fn is_once(&self) -> bool {
         matches!(self.parts.as_slice(), [Part { kind: Kind::At(_), .. }])
@@ -351,8 +365,10 @@ impl<'n, 't> Timing<'n, 't> {
     /// A single due time is one run in any case.
     fn settle_max_runs(&mut self, report: &mut Report<'_>, job: &Fields<'_, '_>) {
         if let Some(entry) = job.get("max_runs").filter(|_| self.is_once()) {
-            let message = "`max_runs` has no effect on `at`, which is due once";
-            report.warn(&entry.key_span, message, Some("remove it".to_owned()));
+            if self.is_concerned(entry) {
+                let message = "`max_runs` has no effect on `at`, which is due once";
+                report.warn(&entry.key_span, message, Some("remove it".to_owned()));
+            }
             self.max_runs = None;
         }
     }
@@ -382,6 +398,6 @@ impl<'n, 't> Timing<'n, 't> {
                 parts.iter().all(|part| part.kind.ignores_dst().is_some()).then_some("any of `schedules`"),
             ),
         };
-        warn_of_clock(report, job, zone.filter(|_| !bounded), dst);
+        warn_of_clock(report, job, self.layer, zone.filter(|_| !bounded), dst);
     }
 }

@@ -16,10 +16,9 @@ impl Timing<'_, '_> {
         &self,
         report: &mut Report<'_>,
         job: &JobName,
-        tenants: &[Tenant],
-        matched: &[usize],
+        tenants: &[&Tenant],
     ) -> Vec<Vec<Option<Zone>>> {
-        let of = |rule| zones::of_tenants(report, rule, job, tenants, matched, GIVE_OR_NARROW);
+        let of = |rule| zones::of_tenants(report, rule, job, tenants, GIVE_OR_NARROW);
         self.rules.iter().map(of).collect()
     }
 

@@ -1,5 +1,6 @@
 -- A new schedule (reschedule) starts a new `since`, and its due time is set, unless it is an interval and a scheduled
--- run is in flight: then that run's completion sets it (invariant I9). A job that is paused stays so.
+-- run is in flight: then that run's completion sets it (invariant I9). A job that is paused stays so. A key that another
+-- job has is no conflict to get over: the row is left, and the caller sees that one is missing.
 -- $1 keys, $2 tenants, $3 names, $4 versions, $5 definitions, $6 queues, $7 prios, $8 overlaps, $9 max attempts,
 -- $10 every, $11 next due, $12 buffers, $13 pause after, $14 max runs, $15 now,
 -- $16 keys with a scheduled run in flight, $17 whether they are gated, $18 gates as JSON; all rows with a new schedule
@@ -23,3 +24,4 @@ SET active = true, version = excluded.version, since = excluded.since, definitio
                     WHEN j.paused_until = 9223372036854775807 THEN NULL
                     WHEN j.paused_until > $15 THEN j.paused_until
                     ELSE excluded.next_due END
+WHERE j.tenant_id = excluded.tenant_id AND j.name = excluded.name

@@ -1,7 +1,13 @@
 -- The head of the line becomes running, in one statement. Rows of `ready` are locked first (SKIP LOCKED: claimers
--- share the line and never wait for each other), then `running` in the order of jobs. What must not run stays in
--- `ready`; dismiss.sql then ends it on a fresh snapshot. Whether a later due time of the same job has come (`missed`)
--- is decided here, where the later item can still be seen: it may start in this very batch.
+-- share the line and never wait for each other), then gates in the order of their ids, then `running` in the order of
+-- jobs. What must not run stays in `ready`; dismiss.sql then ends it on a fresh snapshot, and park.sql takes out of the
+-- line what a limit has no room for. Whether a later due time of the same job has come (`missed`) is decided here, where
+-- the later item can still be seen: it may start in this very batch.
+--
+-- An item passes all gates of its job or none: none if one of them is shut, or if those before it in line (also such as
+-- another gate bars, so that one pass decides) need what is left. What is then left over is used by the next claim. What
+-- gates hold is written as a number that was read under their lock: an UPDATE that counts would look at the row of this
+-- statement's snapshot.
 --
 -- A first attempt is an insert, and the unique index on the job decides who runs (invariant I8); a later one takes
 -- its row in `running` back (invariant I5). Tables are reached by `= ANY(ARRAY(…))`, so that a plan made while the
@@ -17,7 +23,7 @@ WITH head AS MATERIALIZED (
     LIMIT $2
 ),
 known AS MATERIALIZED (
-    SELECT h.*, j.name, j.definition_id, j.active, j.since, j.paused_until, t.revision,
+    SELECT h.*, j.name, j.definition_id, j.active, j.since, j.paused_until, j.gated, j.gates, t.revision,
         h.attempt = 0 AND h.cause = 0 AND h.every_us IS NULL AND h.catch_up = 0 AND coalesce(
             (SELECT true FROM leasehold.ready AS l WHERE l.job_key = h.job_key AND l.id > h.id AND l.due > h.due
                 AND l.cause = 0 AND l.attempt = 0 AND l.version >= j.since LIMIT 1),
@@ -26,7 +32,7 @@ known AS MATERIALIZED (
                 AND l.not_before + 0 <= leasehold.now_us() LIMIT 1),
             false) AS missed
     FROM head AS h
-    JOIN (SELECT key, name, active, since, definition_id, paused_until FROM leasehold.job
+    JOIN (SELECT key, name, active, since, definition_id, paused_until, gated, gates FROM leasehold.job
           WHERE key = ANY(ARRAY(SELECT job_key FROM head))) AS j ON j.key = h.job_key
     LEFT JOIN (SELECT id, revision FROM leasehold.tenant
                WHERE id = ANY(ARRAY(SELECT tenant_id FROM head))) AS t ON t.id = h.tenant_id
@@ -34,27 +40,72 @@ known AS MATERIALIZED (
 c AS MATERIALIZED (
     SELECT *, active AND attempt - released < max_attempts
         AND coalesce(expires_at > leasehold.now_us(), true)
+        AND (attempt > 0 OR NOT gated)
         AND (attempt > 0 OR cause <> 0
              OR (version >= since AND coalesce(paused_until <= leasehold.now_us(), true)
                  AND coalesce(misfire_at > leasehold.now_us(), true) AND NOT missed)) AS runnable
     FROM known
 ),
+wish AS MATERIALIZED (
+    SELECT c.id, c.prio, c.tag, g.id AS gate FROM c CROSS JOIN LATERAL unnest(c.gates) AS g(id)
+    WHERE c.runnable AND c.gates IS NOT NULL
+),
+locked AS MATERIALIZED (
+    SELECT id, lim, in_use, starts, per_us, recent_at, recent_n FROM leasehold.gate
+    WHERE id = ANY(ARRAY(SELECT gate FROM wish)) ORDER BY id FOR UPDATE
+),
+gate AS MATERIALIZED (
+    SELECT g.*, leasehold.room(g.lim, g.in_use, g.starts, g.per_us, g.recent_at, g.recent_n, g.now) AS room
+    FROM (SELECT *, leasehold.clock_us() AS now FROM locked OFFSET 0) AS g
+),
+shut AS MATERIALIZED (SELECT DISTINCT w.id FROM wish AS w JOIN gate AS g ON g.id = w.gate WHERE g.room <= 0),
+barred AS MATERIALIZED (
+    SELECT id FROM shut
+    UNION
+    SELECT x.id FROM (
+        SELECT w.id, g.room, row_number() OVER (PARTITION BY w.gate ORDER BY w.prio, w.tag, w.id) AS place
+        FROM wish AS w JOIN gate AS g ON g.id = w.gate LEFT JOIN shut AS s ON s.id = w.id WHERE s.id IS NULL) AS x
+    WHERE x.place > x.room
+),
+go AS MATERIALIZED (
+    SELECT c.* FROM c LEFT JOIN barred AS b ON b.id = c.id WHERE c.runnable AND b.id IS NULL
+),
 first AS (
     INSERT INTO leasehold.running (id, job_key, tenant_id, queue, prio, cause, due, overlap, attempt, released,
                                    max_attempts, version, every_us, claim_id, executor, started_at, catch_up,
-                                   expires_at)
+                                   expires_at, gates)
     SELECT id, job_key, tenant_id, queue, prio, cause, due, overlap, 1, released, max_attempts, version, every_us,
-           $3, $4, leasehold.clock_us(), catch_up, expires_at
-    FROM c WHERE attempt = 0 AND runnable ORDER BY job_key, tag
+           $3, $4, leasehold.clock_us(), catch_up, expires_at, gates
+    FROM go WHERE attempt = 0 ORDER BY job_key, tag
     ON CONFLICT DO NOTHING
     RETURNING id
 ),
 again AS (
-    UPDATE leasehold.running SET claim_id = $3, executor = $4, attempt = attempt + 1, started_at = leasehold.clock_us()
-    WHERE id = ANY(ARRAY(SELECT id FROM c WHERE attempt > 0 AND runnable)) AND claim_id IS NULL
-    RETURNING id
+    UPDATE leasehold.running AS r
+    SET claim_id = $3, executor = $4, attempt = r.attempt + 1, started_at = leasehold.clock_us(), gates = go.gates
+    FROM go
+    WHERE r.id = ANY(ARRAY(SELECT id FROM go WHERE attempt > 0)) AND r.id = go.id AND r.claim_id IS NULL
+    RETURNING r.id
 ),
 started AS MATERIALIZED (SELECT id FROM first UNION ALL SELECT id FROM again),
+passed AS MATERIALIZED (
+    SELECT g.id, g.in_use, g.starts, g.per_us, g.recent_at, g.recent_n, g.now, p.n
+    FROM (SELECT w.gate, count(*)::integer AS n FROM wish AS w JOIN started AS s ON s.id = w.id GROUP BY w.gate) AS p
+    JOIN gate AS g ON g.id = p.gate
+),
+counted AS (
+    UPDATE leasehold.gate AS g SET in_use = p.in_use + p.n, recent_at = p.at, recent_n = p.ns
+    FROM (SELECT passed.id, passed.in_use, passed.n, coalesce(r.at, '{}') AS at, coalesce(r.ns, '{}') AS ns
+          FROM passed CROSS JOIN LATERAL ( -- starts of one hundredth of the window are one entry, at the latest of them
+              SELECT array_agg(z.at ORDER BY z.at) AS at, array_agg(z.n ORDER BY z.at) AS ns
+              FROM (SELECT max(y.at) AS at, sum(y.n)::integer AS n
+                    FROM (SELECT x.at, x.n FROM unnest(passed.recent_at, passed.recent_n) AS x(at, n)
+                          WHERE x.at > passed.now - passed.per_us
+                          UNION ALL SELECT passed.now, passed.n) AS y
+                    WHERE passed.starts IS NOT NULL
+                    GROUP BY y.at / greatest(passed.per_us / 100, 1)) AS z) AS r) AS p
+    WHERE g.id = ANY(ARRAY(SELECT id FROM passed)) AND g.id = p.id
+),
 taken AS (
     DELETE FROM leasehold.ready WHERE ctid = ANY(ARRAY(SELECT c.tid FROM c JOIN started USING (id)))
 ),
@@ -63,6 +114,7 @@ minted AS (
     SELECT $3, $4, leasehold.clock_us() + $5 FROM (SELECT count(*) AS n FROM started) AS x WHERE n > 0
 )
 SELECT c.job_key, c.id, c.tenant_id, c.revision, c.name, c.definition_id, c.cause, c.due, c.attempt + 1, c.released,
-       s.id IS NOT NULL AS started, c.missed, c.runnable AND s.id IS NULL AS blocked, c.queue, c.prio, c.tag, c.cost
-FROM c LEFT JOIN started AS s USING (id)
-ORDER BY c.prio, c.tag
+       s.id IS NOT NULL AS started, c.missed, c.runnable AND s.id IS NULL AND (c.overlap <> 1 OR b.id IS NULL) AS blocked,
+       c.queue, c.prio, c.tag, c.cost, b.id IS NOT NULL AS limited, CASE WHEN s.id IS NULL THEN c.gates END AS gates
+FROM c LEFT JOIN started AS s ON s.id = c.id LEFT JOIN barred AS b ON b.id = c.id
+ORDER BY c.prio, c.tag, c.due, c.id

@@ -4,6 +4,7 @@
 --   2 no attempt is left (invariant I11)
 --   5 its job is gone, 9 its schedule has changed since (invariant I13)
 --   6 its job is paused
+--  10 its tenant lacks a feature that the job requires
 --   8 running it is pointless by now
 --   4 its limit has passed, or a later due time of the same job has come: the latest runs (an interval has no later one)
 --   3 its job is running (invariant I8) and its overlap policy lets it not wait
@@ -27,6 +28,7 @@ judged AS MATERIALIZED (
           WHEN i.attempt > 0 THEN CASE WHEN i.expires_at <= leasehold.now_us() THEN 8 END
           WHEN i.cause = 0 AND i.version < j.since THEN 9
           WHEN i.cause = 0 AND j.paused_until > leasehold.now_us() THEN 6
+          WHEN j.gated THEN 10
           WHEN i.expires_at <= leasehold.now_us() THEN 8
           WHEN i.cause = 0 AND i.misfire_at <= leasehold.now_us() THEN 4
           WHEN i.id = ANY($3) THEN 4
@@ -35,7 +37,7 @@ judged AS MATERIALIZED (
               THEN -2
         END AS outcome
     FROM i
-    JOIN (SELECT key, active, since, buffer, paused_until FROM leasehold.job WHERE key = ANY($1)) AS j
+    JOIN (SELECT key, active, since, buffer, paused_until, gated FROM leasehold.job WHERE key = ANY($1)) AS j
         ON j.key = i.job_key
 ),
 waiting AS MATERIALIZED ( -- how many wait already, no further than it matters
@@ -96,7 +98,7 @@ ended AS (
 rearmed AS ( -- found by key alone: what the row says is looked at once it is locked, not in an older snapshot
     UPDATE leasehold.job SET next_due = leasehold.due_again(active, every_us, next_due, paused_until)
     WHERE key = ANY(ARRAY(SELECT job_key FROM d
-                          WHERE (outcome IN (2, 3, 4, 6, 8) OR outcome = 9 AND replaced) AND every_us IS NOT NULL
+                          WHERE (outcome IN (2, 3, 4, 6, 8, 10) OR outcome = 9 AND replaced) AND every_us IS NOT NULL
                           UNION ALL SELECT job_key FROM ended WHERE every_us IS NOT NULL
                           UNION ALL SELECT job_key FROM replaced WHERE every_us IS NOT NULL))
     RETURNING 1

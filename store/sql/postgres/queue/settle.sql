@@ -1,6 +1,7 @@
 -- How attempts ended, many in one statement. The guard is (id, claim, attempt): a zombie's report matches nothing and
--- its id does not come back (invariants I6, I7). Claims are locked first and then runs, as in rescue; jobs come after
--- runs, and the order of reports last.
+-- its id does not come back (invariants I6, I7). Claims are locked first, then the gates that the runs hold, in the
+-- order of their ids, and then runs, as in rescue; jobs come after runs, and the order of reports last. Which gates a
+-- run holds does not change while it is claimed; what they hold is written as a number that was read under their lock.
 --
 -- A run that gets another attempt keeps its row in `running`, without a claim, so that nothing overlaps its retry. A
 -- run that ends gives the interval token back to its job in this same statement (invariant I9): `every` jobs cannot
@@ -18,21 +19,31 @@ u AS MATERIALIZED (
     WHERE (SELECT count(*) FROM finished) >= 0
     ORDER BY u.id, u.attempt, u.claim_id, u.place
 ),
-cancelled AS MATERIALIZED ( -- a run that somebody asked to cancel gets no further attempt
-    SELECT id FROM leasehold.running WHERE id = ANY($1) AND cancel
+seen AS MATERIALIZED ( -- a run that somebody asked to cancel gets no further attempt
+    SELECT id, claim_id, cancel, gates FROM leasehold.running WHERE id = ANY($1) AND (cancel OR gates IS NOT NULL)
+),
+cancelled AS MATERIALIZED (SELECT id FROM seen WHERE cancel),
+held AS MATERIALIZED (
+    SELECT s.id, s.claim_id, g.id AS gate FROM seen AS s CROSS JOIN LATERAL unnest(s.gates) AS g(id)
+    WHERE s.claim_id = ANY($2)
+),
+gate AS MATERIALIZED (
+    SELECT id, in_use FROM leasehold.gate WHERE id = ANY(ARRAY(SELECT gate FROM held)) ORDER BY id FOR UPDATE
 ),
 over AS (
     DELETE FROM leasehold.running AS r USING u
     WHERE r.id = ANY($1) AND r.id = u.id AND r.claim_id = u.claim_id AND r.attempt = u.attempt
       AND (u.wait IS NULL OR r.id = ANY(ARRAY(SELECT id FROM cancelled)))
+      AND (SELECT count(*) FROM gate) >= 0
     RETURNING r.id, r.job_key, r.tenant_id, r.cause, r.due, r.attempt, r.every_us, r.executor, u.claim_id, r.overlap,
               r.catch_up
 ),
 back AS (
-    UPDATE leasehold.running AS r SET claim_id = NULL, released = r.released + u.released
+    UPDATE leasehold.running AS r SET claim_id = NULL, gates = NULL, released = r.released + u.released
     FROM u
     WHERE r.id = ANY($1) AND r.id = u.id AND r.claim_id = u.claim_id AND r.attempt = u.attempt
       AND u.wait IS NOT NULL AND r.id <> ALL(ARRAY(SELECT id FROM cancelled))
+      AND (SELECT count(*) FROM gate) >= 0
     RETURNING r.id, r.job_key, r.tenant_id, r.queue, r.prio, r.cause, r.due, r.overlap, r.attempt, r.released,
               r.max_attempts, r.version, r.every_us, r.executor, u.claim_id, r.catch_up, r.expires_at,
               u.now + u.wait AS retry_at
@@ -57,6 +68,15 @@ ended AS MATERIALIZED (
     UNION ALL
     SELECT id, job_key, tenant_id, cause, due, attempt, executor, claim_id, retry_at, NULL FROM back
 ),
+freed AS MATERIALIZED (
+    SELECT h.gate, count(*)::integer AS n FROM held AS h JOIN ended AS e ON e.id = h.id AND e.claim_id = h.claim_id
+    GROUP BY h.gate
+),
+given AS (
+    UPDATE leasehold.gate AS t SET in_use = greatest(g.in_use - f.n, 0)
+    FROM freed AS f JOIN gate AS g ON g.id = f.gate
+    WHERE t.id = ANY(ARRAY(SELECT gate FROM freed)) AND t.id = g.id
+),
 ordered AS MATERIALIZED (
     SELECT leasehold.order_reports()
     WHERE (SELECT count(*) FROM ended) > 0 AND (SELECT count(*) FROM again) + (SELECT count(*) FROM rearmed) >= 0
@@ -73,5 +93,6 @@ reported AS (
 -- waits anywhere or may just have begun to.
 SELECT id, attempt, claim_id, job_key, retry_at IS NULL AS over,
        coalesce(waited_for, false)
-           OR (SELECT true FROM leasehold.ahead WHERE not_before = 9223372036854775807 LIMIT 1) IS NOT NULL AS waited_for
+           OR (SELECT true FROM leasehold.ahead WHERE not_before = 9223372036854775807 LIMIT 1) IS NOT NULL AS waited_for,
+       ARRAY(SELECT h.gate FROM held AS h WHERE h.id = ended.id AND h.claim_id = ended.claim_id) AS gates
 FROM ended

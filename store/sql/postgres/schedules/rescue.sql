@@ -1,6 +1,7 @@
 -- Claims whose lease has expired: their runs go back into the queue, or end if they have no attempt left (invariants
--- I11, I12). Claims are locked first and then runs, as in settle; an executor that extends its claim right now is
--- skipped or finds it gone.
+-- I11, I12). Claims are locked first, then the gates that their runs hold, in the order of their ids, and then runs, as
+-- in settle; an executor that extends its claim right now is skipped or finds it gone. What gates hold is given back once,
+-- with the claim. Runs go back by way of `ahead`, where their new place in line is dealt.
 -- $1 holder, $2 epoch, $3 limit, $4 error
 WITH fence AS MATERIALIZED (
     SELECT 1 FROM leasehold.lease
@@ -13,23 +14,30 @@ expired AS MATERIALIZED (
     ORDER BY c.lease_until LIMIT $3
     FOR UPDATE SKIP LOCKED
 ),
-cancelled AS MATERIALIZED ( -- a run that somebody asked to cancel gets no further attempt
-    SELECT id FROM leasehold.running WHERE claim_id = ANY(ARRAY(SELECT id FROM expired)) AND cancel
+seen AS MATERIALIZED ( -- a run that somebody asked to cancel gets no further attempt
+    SELECT id, cancel, gates FROM leasehold.running
+    WHERE claim_id = ANY(ARRAY(SELECT id FROM expired)) AND (cancel OR gates IS NOT NULL)
+),
+cancelled AS MATERIALIZED (SELECT id FROM seen WHERE cancel),
+held AS MATERIALIZED (SELECT s.id, g.id AS gate FROM seen AS s CROSS JOIN LATERAL unnest(s.gates) AS g(id)),
+gate AS MATERIALIZED (
+    SELECT id, in_use FROM leasehold.gate WHERE id = ANY(ARRAY(SELECT gate FROM held)) ORDER BY id FOR UPDATE
 ),
 back AS (
-    UPDATE leasehold.running SET claim_id = NULL
+    UPDATE leasehold.running SET claim_id = NULL, gates = NULL
     WHERE claim_id = ANY(ARRAY(SELECT id FROM expired)) AND attempt - released < max_attempts
-      AND id <> ALL(ARRAY(SELECT id FROM cancelled))
+      AND id <> ALL(ARRAY(SELECT id FROM cancelled)) AND (SELECT count(*) FROM gate) >= 0
     RETURNING *
 ),
 dead AS (
     DELETE FROM leasehold.running
     WHERE claim_id = ANY(ARRAY(SELECT id FROM expired))
       AND (attempt - released >= max_attempts OR id = ANY(ARRAY(SELECT id FROM cancelled)))
+      AND (SELECT count(*) FROM gate) >= 0
     RETURNING *
 ),
 again AS (
-    INSERT INTO leasehold.ready (job_key, id, tenant_id, queue, prio, tag, cause, due, not_before, overlap, attempt,
+    INSERT INTO leasehold.ahead (job_key, id, tenant_id, queue, prio, tag, cause, due, not_before, overlap, attempt,
                                  released, max_attempts, version, every_us, catch_up, expires_at)
     SELECT job_key, id, tenant_id, queue, prio, leasehold.now_us(), cause, due, leasehold.now_us(), overlap, attempt,
            released, max_attempts, version, NULL, -- the interval token stays in `running`
@@ -41,6 +49,16 @@ rearmed AS ( -- found by key alone: what the row says is looked at once it is lo
     UPDATE leasehold.job SET next_due = leasehold.due_again(active, every_us, next_due, paused_until)
     WHERE key = ANY(ARRAY(SELECT job_key FROM dead WHERE every_us IS NOT NULL))
     RETURNING 1
+),
+freed AS MATERIALIZED (
+    SELECT h.gate, count(*) AS n
+    FROM held AS h JOIN (SELECT id FROM back UNION ALL SELECT id FROM dead) AS x ON x.id = h.id
+    GROUP BY h.gate
+),
+given AS (
+    UPDATE leasehold.gate AS t SET in_use = greatest(g.in_use - f.n, 0)
+    FROM freed AS f JOIN gate AS g ON g.id = f.gate
+    WHERE t.id = ANY(ARRAY(SELECT gate FROM freed)) AND t.id = g.id
 ),
 ordered AS MATERIALIZED (
     SELECT leasehold.order_reports()

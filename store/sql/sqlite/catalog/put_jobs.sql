@@ -1,5 +1,6 @@
 -- A new schedule (reschedule = 1) starts a new `since`, and its due time is set, unless it is an interval and a
--- scheduled run is in flight: then that run's completion sets it (invariant I9). A job that is paused stays so.
+-- scheduled run is in flight: then that run's completion sets it (invariant I9). A job that is paused stays so. A key
+-- that another job has is no conflict to get over: the row is left, and the caller sees that one is missing.
 -- ?1 [[key, tenant, name, version, definition, queue, prio, overlap, max attempts, every, reschedule, next due, buffer,
 --      pause after, max runs, whether it is gated, gates], …], ?2 now
 INSERT INTO job (key, tenant_id, name, active, version, since, definition_id, queue, prio, overlap, max_attempts,
@@ -18,3 +19,4 @@ SET active = 1, version = excluded.version, since = excluded.since, definition_i
                     THEN NULL
                     WHEN job.paused_until > ?2 THEN nullif(job.paused_until, 9223372036854775807)
                     ELSE excluded.next_due END
+WHERE job.tenant_id = excluded.tenant_id AND job.name = excluded.name

@@ -1,1 +1,2 @@
-SELECT revision, recovery_total, recovery_tenant FROM catalog
+SELECT revision, recovery_total, recovery_tenant, (SELECT c.hash FROM config AS c WHERE c.latest = catalog.revision)
+FROM catalog

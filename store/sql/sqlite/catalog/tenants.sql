@@ -1,2 +1,2 @@
 -- ?1 after, ?2 limit
-SELECT attributes FROM tenant WHERE active AND id > ?1 ORDER BY id LIMIT ?2
+SELECT attributes, source, roster_row FROM tenant WHERE active AND id > ?1 ORDER BY id LIMIT ?2

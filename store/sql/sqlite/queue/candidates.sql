@@ -2,6 +2,7 @@
 --   5 its job is gone, 9 its schedule has changed since (invariant I13)
 --   2 it has no attempt left (invariant I11)
 --   6 its job is paused
+--   10 its tenant lacks a feature that the job requires
 --   8 running it is pointless by now
 --   4 its limit has passed, or a later due time of the same job has come: the latest runs (an interval has none)
 --   3 its job is running (invariant I8; what this statement cannot know yet, the unique index on `running` does): its
@@ -15,6 +16,7 @@ SELECT r.job_key, r.id, r.tenant_id, r.queue, r.prio, r.cause, r.due, r.overlap,
          WHEN r.attempt > 0 THEN CASE WHEN r.expires_at <= ?2 THEN 8 END
          WHEN r.cause = 0 AND r.version < j.since THEN 9
          WHEN r.cause = 0 AND j.paused_until > ?2 THEN 6
+         WHEN j.gated THEN 10
          WHEN r.expires_at <= ?2 THEN 8
          WHEN r.cause = 0 AND r.misfire_at <= ?2 THEN 4
          WHEN r.cause = 0 AND r.catch_up = 0 AND r.every_us IS NULL AND (
@@ -25,7 +27,7 @@ SELECT r.job_key, r.id, r.tenant_id, r.queue, r.prio, r.cause, r.due, r.overlap,
          WHEN r.overlap <> 1 AND EXISTS (SELECT 1 FROM running x WHERE x.job_key = r.job_key AND x.overlap <> 1)
               THEN 3
        END AS dismissal,
-       r.catch_up, r.not_before, j.buffer, r.tag, r.cost
+       r.catch_up, r.not_before, j.buffer, r.tag, r.cost, j.gates
 FROM ready r
 JOIN job j ON j.key = r.job_key
 LEFT JOIN tenant t ON t.id = r.tenant_id

@@ -1,6 +1,7 @@
--- A trigger is a run of its own (another kind of id) and leaves the schedule alone: it carries no interval token.
+-- A trigger is a run of its own (another kind of id) and leaves the schedule alone: it carries no interval token. The
+-- caller gives it its place in line.
 -- ?1 id, ?2 job key, ?3 now, ?4 whether it runs beside others of its job; 1 = trigger
-INSERT INTO ready (job_key, id, tenant_id, queue, prio, tag, cause, due, not_before, overlap, attempt, released,
+INSERT INTO ahead (job_key, id, tenant_id, queue, prio, tag, cause, due, not_before, overlap, attempt, released,
                    max_attempts, version, every_us, catch_up)
 SELECT key, ?1, tenant_id, queue, prio, ?3, 1, ?3, ?3, CASE WHEN ?4 THEN 1 ELSE overlap END, 0, 0, max_attempts,
        version, NULL, 2

@@ -1,0 +1,2 @@
+-- $1 after, $2 limit
+SELECT id, source FROM leasehold.tenant WHERE active AND id > $1 ORDER BY id LIMIT $2
