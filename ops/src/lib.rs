@@ -12,6 +12,7 @@
 //! | [`host`] | the name of this machine |
 //! | [`queues`] | `/queues` and `/queues/NAME`, and how the queues stand as metrics |
 //! | [`recorder`] | metrics |
+//! | [`secret`] | secrets by reference, looked up at each use |
 //! | [`server`] | `/livez`, `/readyz`, `/metrics` |
 //! | [`shutdown`] | signals |
 //! | [`telemetry`] | logs |
@@ -44,6 +45,7 @@ pub mod host;
 mod process;
 pub mod queues;
 pub mod recorder;
+pub mod secret;
 pub mod server;
 pub mod shutdown;
 pub mod telemetry;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use leasehold_common::definition::{Tenant, TenantDatabase};
 use leasehold_common::roster::Secret;
+use leasehold_ops::secret::{SecretError, look_up};
 use leasehold_store::{PgTenantTransaction, Place, PoolOptions, SqliteTenantTransaction, TenantDbError, TenantPools};
 
 use super::HandlerError;
@@ -49,16 +50,11 @@ impl Databases {
 
 /// The value that a text is or refers to. The error names the reference and never a value.
 async fn secret(text: &str) -> Result<String, String> {
-    match Secret::parse(text).map_err(|error| error.to_string())? {
-        Secret::Plain(value) => Ok(value),
-        Secret::Env(name) => {
-            std::env::var(&name).map_err(|_| format!("the environment variable {name} is not set in this executor"))
-        }
-        Secret::File(path) => match tokio::fs::read_to_string(&path).await {
-            Ok(text) => Ok(text.trim_end_matches(['\r', '\n']).to_owned()),
-            Err(error) => Err(format!("cannot read {path}: {error}")),
-        },
-    }
+    let secret = Secret::parse(text).map_err(|error| error.to_string())?;
+    look_up(&secret).await.map_err(|error| match error {
+        SecretError::NotSet(name) => format!("the environment variable {name} is not set in this executor"),
+        SecretError::File { path, why } => format!("cannot read {path}: {why}"),
+    })
 }
 
 /// The database of the tenant whose run it is. See [`super::RunContext::database`].

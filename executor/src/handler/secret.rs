@@ -1,45 +1,25 @@
-//! Secrets by reference: looked up anew at each use, so that one that is rotated is found.
-//!
-//! Invariant: an error names where a secret should be, and nothing of what is there.
-
-use std::fmt::Display;
+//! Secrets of this executor, by reference.
 
 use leasehold_common::roster::Secret;
-use tokio::io::AsyncReadExt;
+use leasehold_ops::secret::{SecretError, look_up};
 
-/// No secret is longer.
-const MAX_BYTES: u64 = 64 * 1024;
-
-/// The value that a reference, `env:NAME` or `file:PATH`, stands for. A file loses the line's end.
+/// The value that a reference, `env:NAME` or `file:PATH`, stands for; it is not empty.
 pub(super) async fn resolve(reference: &str) -> Result<String, String> {
-    match Secret::parse(reference).map_err(|error| error.to_string())? {
-        Secret::Plain(_) => Err("a secret is referred to as `env:NAME` or `file:PATH`".to_owned()),
-        Secret::Env(name) => match std::env::var(&name) {
-            Ok(value) if !value.is_empty() => Ok(value),
-            Ok(_) => Err(format!("the environment variable {name} of this executor is empty")),
-            Err(_) => Err(format!("this executor has no environment variable {name}")),
-        },
-        Secret::File(path) => file(&path).await,
-    }
-}
-
-async fn file(path: &str) -> Result<String, String> {
-    let failed = |why: &dyn Display| format!("this executor cannot read {path}: {why}");
-    // Opening a pipe would wait for whoever writes into it.
-    let about = tokio::fs::metadata(path).await.map_err(|error| failed(&error))?;
-    if !about.is_file() {
-        return Err(failed(&"it is no file"));
-    }
-    let file = tokio::fs::File::open(path).await.map_err(|error| failed(&error))?;
-    let mut bytes = Vec::new();
-    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).await.map_err(|error| failed(&error))?;
-    if bytes.len() as u64 > MAX_BYTES {
-        return Err(failed(&"it is too large for a secret"));
-    }
-    let text = String::from_utf8(bytes).map_err(|_| failed(&"it is no text"))?;
-    match text.trim_end_matches(['\r', '\n']) {
-        "" => Err(failed(&"it is empty")),
-        value => Ok(value.to_owned()),
+    let unreadable = |path: &str, why: &str| format!("this executor cannot read {path}: {why}");
+    let secret = Secret::parse(reference).map_err(|error| error.to_string())?;
+    let value = match &secret {
+        Secret::Plain(_) => return Err("a secret is referred to as `env:NAME` or `file:PATH`".to_owned()),
+        _ => look_up(&secret).await.map_err(|error| match error {
+            SecretError::File { path, why } => unreadable(&path, &why),
+            SecretError::NotSet(name) => format!("this executor has no environment variable {name}"),
+        })?,
+    };
+    match secret {
+        Secret::Env(name) if value.is_empty() => {
+            Err(format!("the environment variable {name} of this executor is empty"))
+        }
+        Secret::File(path) if value.is_empty() => Err(unreadable(&path, "it is empty")),
+        _ => Ok(value),
     }
 }
 

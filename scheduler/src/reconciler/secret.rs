@@ -1,37 +1,27 @@
-//! Secrets by reference: looked up anew at each use, so that one that is rotated is found.
+//! Secrets of this scheduler, by reference.
 
 use leasehold_common::roster::Secret;
+use leasehold_ops::secret::{SecretError, look_up};
 
 use super::source::SourceError;
 
-/// No secret is longer.
-const MAX_BYTES: u64 = 64 * 1024;
-
-/// The value. The message of an error names where it should be, and nothing of what is there.
+/// The value; if it is referred to, it is not empty. The message of an error names where it should be, and nothing of
+/// what is there.
 pub(super) async fn resolve(what: &str, secret: &Secret) -> Result<String, SourceError> {
+    let unreadable = |path: &str, why: &str| SourceError::new(format!("{what}: cannot read the file {path}: {why}"));
+    let value = look_up(secret).await.map_err(|error| match error {
+        SecretError::File { path, why } => unreadable(&path, &why),
+        SecretError::NotSet(name) => {
+            SourceError::new(format!("{what}: the scheduler has no environment variable {name}"))
+        }
+    })?;
     match secret {
-        Secret::Plain(value) => Ok(value.clone()),
-        Secret::Env(name) => match std::env::var(name) {
-            Ok(value) if !value.is_empty() => Ok(value),
-            Ok(_) => Err(SourceError::new(format!("{what}: the scheduler's environment variable {name} is empty"))),
-            Err(_) => Err(SourceError::new(format!("{what}: the scheduler has no environment variable {name}"))),
-        },
-        Secret::File(path) => file(what, path).await,
+        Secret::Env(name) if value.is_empty() => {
+            Err(SourceError::new(format!("{what}: the scheduler's environment variable {name} is empty")))
+        }
+        Secret::File(path) if value.is_empty() => Err(unreadable(path, "it is empty")),
+        _ => Ok(value),
     }
-}
-
-async fn file(what: &str, path: &str) -> Result<String, SourceError> {
-    let failed = |why: &dyn std::fmt::Display| SourceError::new(format!("{what}: cannot read the file {path}: {why}"));
-    let about = tokio::fs::metadata(path).await.map_err(|error| failed(&error))?;
-    if about.len() > MAX_BYTES {
-        return Err(failed(&"it is too large for a secret"));
-    }
-    let text = tokio::fs::read_to_string(path).await.map_err(|error| failed(&error))?;
-    let value = text.trim_end_matches(['\r', '\n']);
-    if value.is_empty() {
-        return Err(failed(&"it is empty"));
-    }
-    Ok(value.to_owned())
 }
 
 #[cfg(test)]

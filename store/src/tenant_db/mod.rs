@@ -27,6 +27,8 @@ use std::time::Duration;
 use leasehold_common::id::TenantId;
 use serde::Serialize;
 use serde_json::{Map, Value};
+use sqlx::query::Query;
+use sqlx::{Database, Encode, Type};
 
 pub use self::error::TenantDbError;
 pub use self::postgres::PgTenantTransaction;
@@ -98,6 +100,24 @@ pub enum Param {
     Float(f64),
     /// Text. PostgreSQL takes it for a value of another type if the statement says so: `$1::timestamptz`.
     Text(String),
+}
+
+/// Binds a parameter as what it is, whatever the database.
+fn bind<'q, DB: Database>(query: Query<'q, DB, DB::Arguments>, param: &Param) -> Query<'q, DB, DB::Arguments>
+where
+    Option<String>: Encode<'q, DB> + Type<DB>,
+    bool: Encode<'q, DB> + Type<DB>,
+    i64: Encode<'q, DB> + Type<DB>,
+    f64: Encode<'q, DB> + Type<DB>,
+    String: Encode<'q, DB> + Type<DB>,
+{
+    match param {
+        Param::Null => query.bind(None::<String>),
+        Param::Bool(value) => query.bind(*value),
+        Param::Int(value) => query.bind(*value),
+        Param::Float(value) => query.bind(*value),
+        Param::Text(value) => query.bind(value.clone()),
+    }
 }
 
 /// What a statement did.

@@ -6,13 +6,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt as _;
-use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
-use sqlx::query::Query;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection as _, Either, Executor as _, Postgres, Row as _, Transaction};
 use tokio::time::timeout;
 
 use super::slots::{Found, Slot, Slots};
-use super::{Kept, Param, Place, StatementDone, TenantDbError, TenantStatement, value};
+use super::{Kept, Place, StatementDone, TenantDbError, TenantStatement, bind, value};
 
 /// How long a connection may take to be there.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -280,14 +279,4 @@ async fn reset(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
 /// Milliseconds; 0 means none, so that the least is 1.
 fn statement_timeout(limit: Option<Duration>) -> String {
     limit.map_or(0, |limit| limit.as_millis().clamp(1, i32::MAX as u128)).to_string()
-}
-
-fn bind<'q>(query: Query<'q, Postgres, PgArguments>, param: &Param) -> Query<'q, Postgres, PgArguments> {
-    match param {
-        Param::Null => query.bind(None::<String>),
-        Param::Bool(value) => query.bind(*value),
-        Param::Int(value) => query.bind(*value),
-        Param::Float(value) => query.bind(*value),
-        Param::Text(value) => query.bind(value.clone()),
-    }
 }

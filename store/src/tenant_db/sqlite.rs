@@ -6,12 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt as _;
-use sqlx::query::Query;
-use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteConnection, SqlitePool, SqlitePoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqlitePool, SqlitePoolOptions};
 use sqlx::{AssertSqlSafe, Either, Executor as _, Sqlite, Transaction};
 
 use super::slots::{Slot, Slots};
-use super::{Kept, Param, Place, StatementDone, TenantDbError, TenantStatement, value};
+use super::{Kept, Place, StatementDone, TenantDbError, TenantStatement, bind, value};
 
 /// How long another writer is waited for, within the limit.
 const BUSY: Duration = Duration::from_secs(5);
@@ -172,15 +171,5 @@ fn connect_options(place: &Place, limit: Option<Duration>) -> Result<SqliteConne
     match std::path::Path::new(path).is_file() {
         true => Ok(options),
         false => Err(TenantDbError::new(format!("tenant {tenant} has no database file {path}"))),
-    }
-}
-
-fn bind<'q>(query: Query<'q, Sqlite, SqliteArguments>, param: &Param) -> Query<'q, Sqlite, SqliteArguments> {
-    match param {
-        Param::Null => query.bind(None::<String>),
-        Param::Bool(value) => query.bind(*value),
-        Param::Int(value) => query.bind(*value),
-        Param::Float(value) => query.bind(*value),
-        Param::Text(value) => query.bind(value.clone()),
     }
 }
