@@ -1,11 +1,10 @@
-//! Finds work: makes due items ready, claims as many as there are free slots, and sleeps exactly until there can be
-//! more.
+//! Takes work: claims as many ready items as there are free slots, and sleeps until there can be more.
 //!
-//! It wakes when the next item it knows of becomes due, when the store hints at something, when a slot becomes free
-//! while work is known to wait, and in any case after the poll interval. Hints are subscribed to before the first
-//! poll, and one may be lost at any time: that costs a poll interval at most (invariant I15).
+//! It wakes when items have become ready, when the store hints at something, when a slot becomes free while work is
+//! known to wait, and in any case after the poll interval.
 //!
-//! Must not know what a run does. An idle executor makes two store calls a poll interval.
+//! Must not know what a run does, nor when items become ready: that is the activator's. An idle executor makes one
+//! call a poll interval here.
 //!
 //! On failure: a conflict is tried again at once, everything else with growing waits, while the executor is not ready
 //! but alive. A claim is never dropped half way: its runs would have to wait for their rescue.
@@ -18,7 +17,6 @@ use leasehold_ops::health::Part;
 use metrics::{counter, gauge, histogram};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::AbortOnDropHandle;
 
 use crate::backoff::{Backoff, jittered};
 use crate::charges::Charges;
@@ -31,24 +29,8 @@ use crate::wake::Wake;
 /// The most items that one claim takes.
 const CLAIM: usize = 1_000;
 
-/// Items that are made ready at one poll. More than are due in a second anywhere.
-const HERD: u64 = 100_000;
-
-/// The most items that one activation moves.
-const ACTIVATE: u32 = 2_000;
-
-/// When items are due that others are just moving: look again after this.
-const CONTENDED: Duration = Duration::from_millis(5);
-
 /// How long a few free slots are let become more before they are filled.
 const LINGER: Duration = Duration::from_millis(1);
-
-/// What one pass did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Pass {
-    pub(crate) activated: u64,
-    pub(crate) claimed: usize,
-}
 
 /// See the module.
 pub(crate) struct Claimer {
@@ -63,8 +45,6 @@ pub(crate) struct Claimer {
     poll: Duration,
     /// When the poll is due.
     next_poll: Instant,
-    /// When the next waiting item is due, as far as is known.
-    next_due: Option<Instant>,
     /// Whether a claim may find something.
     more: bool,
 }
@@ -82,25 +62,11 @@ impl Claimer {
         let recipes = Recipes::new(Arc::clone(&store));
         let charges = Arc::clone(&runner.charges);
         let next_poll = Instant::now();
-        Self {
-            store,
-            request,
-            live,
-            recipes,
-            runner,
-            charges,
-            wake,
-            health,
-            poll,
-            next_poll,
-            next_due: None,
-            more: true,
-        }
+        Self { store, request, live, recipes, runner, charges, wake, health, poll, next_poll, more: true }
     }
 
     /// Claims until told to stop; what it has claimed by then is started.
     pub(crate) async fn run(mut self, shutdown: CancellationToken) {
-        let _hints = follow_hints(Arc::clone(&self.store), Arc::clone(&self.wake)).await;
         let mut backoff = Backoff::up_to(Duration::from_secs(5));
         while !shutdown.is_cancelled() {
             match self.pass(&shutdown).await {
@@ -115,55 +81,26 @@ impl Claimer {
         }
     }
 
-    /// One activation if one is due, and one claim if it may find something.
-    pub(crate) async fn pass(&mut self, shutdown: &CancellationToken) -> StoreResult<Pass> {
-        let mut pass = Pass::default();
+    /// One claim, if it may find something. Answers how many runs it took.
+    pub(crate) async fn pass(&mut self, shutdown: &CancellationToken) -> StoreResult<usize> {
         let now = Instant::now();
-        let polled = now >= self.next_poll;
-        self.learn_due();
-        if polled || (self.live.free() > 0 && self.next_due.is_some_and(|due| now >= due)) {
-            pass.activated = self.activate().await?;
-            // All of a herd, also by a full executor: what stays behind for long counts as left behind by an outage.
-            while polled && self.next_due.is_some_and(|due| due <= Instant::now()) && pass.activated < HERD {
-                match self.activate().await? {
-                    0 => break,
-                    more => pass.activated += more,
-                }
-            }
-        }
-        if polled {
+        if now >= self.next_poll {
             self.next_poll = now + jittered(self.poll);
             self.more = true;
             gauge!(metric::BUSY).set(self.live.busy() as f64);
         }
         let free = self.live.free().min(CLAIM);
         if self.more && free > 0 && !shutdown.is_cancelled() {
-            pass.claimed = self.claim(free).await?;
+            return self.claim(free).await;
         }
-        Ok(pass)
-    }
-
-    async fn activate(&mut self) -> StoreResult<u64> {
-        let asked = Instant::now();
-        let answer = self.store.activate(ACTIVATE).await.inspect_err(|_| count_error("activate"))?;
-        // Counted from before the call: an item is rather looked for a little early than late.
-        let least = if answer.moved == 0 { CONTENDED } else { Duration::ZERO };
-        self.next_due = answer.next_in.map(|wait| match wait.is_zero() {
-            true => Instant::now() + least,
-            false => asked + wait,
-        });
-        if answer.moved > 0 {
-            self.more = true;
-            counter!(metric::ACTIVATED).increment(answer.moved);
-        }
-        Ok(answer.moved)
+        Ok(0)
     }
 
     async fn claim(&mut self, free: usize) -> StoreResult<usize> {
         self.request.limit = u32::try_from(free).unwrap_or(u32::MAX);
         let sent = self.live.clock().now();
         let timer = Instant::now();
-        let claimed = self.store.claim(&self.request).await.inspect_err(|_| count_error("claim"))?;
+        let claimed = self.store.claim(&self.request).await.inspect_err(|_| metric::store_error("claim"))?;
         histogram!(metric::CLAIM).record(timer.elapsed());
         counter!(metric::CLAIMED).increment(claimed.items.len() as u64);
         metric::dismissed(&claimed);
@@ -194,7 +131,7 @@ impl Claimer {
                     return;
                 }
                 Err(error) => {
-                    count_error("definitions");
+                    metric::store_error("definitions");
                     self.health.not_ready(error.to_string());
                     sleep(backoff.wait()).await;
                 }
@@ -214,16 +151,11 @@ impl Claimer {
         if self.more && free > 0 {
             return self.linger(free).await;
         }
-        let until = match self.next_due {
-            Some(due) if free > 0 => due.min(self.next_poll),
-            _ => self.next_poll,
-        };
         tokio::select! {
             () = shutdown.cancelled() => {}
-            () = sleep_until(until) => {}
-            () = self.wake.hinted() => self.look_again(),
-            () = self.wake.sooner() => {}
-            () = self.live.freed(), if free == 0 => {}
+            () = sleep_until(self.next_poll) => {}
+            () = self.wake.is_ready() => self.more = true,
+            () = self.live.freed(), if free == 0 => self.wake.room(),
         }
     }
 
@@ -235,19 +167,8 @@ impl Claimer {
         }
     }
 
-    fn look_again(&mut self) {
-        self.more = true;
-        self.next_due = Some(Instant::now());
-    }
-
-    fn learn_due(&mut self) {
-        if let Some(due) = self.wake.take_due() {
-            self.next_due = Some(self.next_due.map_or(due, |known| known.min(due)));
-        }
-    }
-
     async fn recover(&mut self, error: &StoreError, wait: Duration, shutdown: &CancellationToken) {
-        tracing::warn!(%error, again_in = ?wait, "cannot look for work");
+        tracing::warn!(%error, again_in = ?wait, "cannot claim work");
         self.health.not_ready(error.to_string());
         self.next_poll = Instant::now(); // anything may have happened meanwhile
         tokio::select! {
@@ -255,33 +176,4 @@ impl Claimer {
             () = sleep(wait) => {}
         }
     }
-}
-
-fn count_error(call: &'static str) {
-    counter!(metric::STORE_ERRORS, "call" => call).increment(1);
-}
-
-/// Passes the store's hints on for as long as the answer lives. The first attempt to subscribe is made before this
-/// returns; if it fails, it is made again and again.
-async fn follow_hints(store: SharedStore, wake: Arc<Wake>) -> AbortOnDropHandle<()> {
-    let first = store.hints().await;
-    AbortOnDropHandle::new(tokio::spawn(async move {
-        let mut backoff = Backoff::up_to(Duration::from_secs(10));
-        let mut subscription = first;
-        loop {
-            match subscription {
-                Ok(mut hints) => loop {
-                    // Work or Resync: either way there may be something to do.
-                    hints.next().await;
-                    wake.hint();
-                },
-                Err(error) => {
-                    tracing::warn!(%error, "no hints from the store; polling only");
-                    sleep(backoff.wait()).await;
-                    subscription = store.hints().await;
-                    wake.hint();
-                }
-            }
-        }
-    }))
 }

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
+use crate::activator::Activator;
 use crate::announcer::Announcer;
 use crate::charges::Charges;
 use crate::claimer::Claimer;
@@ -28,7 +29,7 @@ use crate::metric;
 use crate::options::ExecutorOptions;
 use crate::reporter::{Reporter, Tally};
 use crate::runner::{Handlers, Runner};
-use crate::wake::Wake;
+use crate::wake::{Wake, follow_hints};
 
 /// Claims runs from a store and runs them. See the crate's documentation.
 pub struct Executor {
@@ -79,7 +80,7 @@ impl Executor {
         self
     }
 
-    /// Reports its health there, as the parts `claimer`, `reporter` and `heartbeat`.
+    /// Reports its health there, as the parts `activator`, `claimer`, `reporter` and `heartbeat`.
     #[must_use]
     pub fn health(mut self, health: &Health) -> Self {
         self.health = health.clone();
@@ -137,16 +138,30 @@ impl Executor {
             closing.clone(),
             health.part("reporter", None),
         );
+        let activator = Activator::new(
+            Arc::clone(&store),
+            Arc::clone(&live),
+            Arc::clone(&wake),
+            health.part("activator", None),
+            options.poll,
+        );
         let request = ClaimRequest { executor: id, queues: options.queues.clone(), limit: 0, ttl: options.claim_ttl };
         let claimer = Claimer::new(
             Arc::clone(&store),
             request,
             Arc::clone(&live),
             Arc::clone(&runner),
-            wake,
+            Arc::clone(&wake),
             health.part("claimer", None),
             options.poll,
         );
+        let intake = {
+            let (store, shutdown) = (Arc::clone(&store), shutdown.clone());
+            async move {
+                let _hints = follow_hints(store, wake).await;
+                tokio::join!(activator.run(shutdown.clone()), claimer.run(shutdown));
+            }
+        };
         Parts {
             id,
             charges: tokio::spawn(charges.run(Arc::clone(&store), stop.clone())),
@@ -156,7 +171,7 @@ impl Executor {
             reporter: tokio::spawn(reporter.run(received)),
             heartbeat: tokio::spawn(heartbeat.run(stop.clone())),
             announcer: tokio::spawn(announcer.run(shutdown.clone(), stop.clone())),
-            claimer: tokio::spawn(claimer.run(shutdown.clone())),
+            intake: tokio::spawn(intake),
             closing,
             stop,
         }
@@ -191,7 +206,8 @@ struct Parts {
     store: SharedStore,
     live: Arc<Live>,
     running: TaskTracker,
-    claimer: JoinHandle<()>,
+    /// Activator and claimer.
+    intake: JoinHandle<()>,
     reporter: JoinHandle<Tally>,
     heartbeat: JoinHandle<()>,
     announcer: JoinHandle<()>,
@@ -208,8 +224,8 @@ impl Parts {
         let deadline = Instant::now() + options.drain_timeout;
         tracing::info!(running = self.live.busy(), within = ?options.drain_timeout, "draining");
         // A claim that is under way is waited for: its runs are ours already.
-        if timeout_at(deadline, &mut self.claimer).await.is_err() {
-            self.claimer.abort();
+        if timeout_at(deadline, &mut self.intake).await.is_err() {
+            self.intake.abort();
         }
         self.running.close();
         if timeout_at(deadline, self.running.wait()).await.is_err() {

@@ -47,7 +47,7 @@ impl Heartbeat {
         loop {
             sleep(self.claim_ttl / 3).await;
             while let Err(error) = self.extend().await {
-                counter!(metric::STORE_ERRORS, "call" => "extend").increment(1);
+                metric::store_error("extend");
                 tracing::warn!(%error, "claims are not extended");
                 self.health.not_ready(error.to_string());
                 sleep(backoff.wait()).await;

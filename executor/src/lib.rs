@@ -21,7 +21,8 @@
 //!
 //! | module | owns |
 //! |---|---|
-//! | `claimer` | when to look for work and how much to take |
+//! | `activator` | when due items become ready |
+//! | `claimer` | when to claim and how much to take |
 //! | `recipes` | what a claimed run does: definitions and tenants, cached |
 //! | `runner` | one attempt, from its claim to its report |
 //! | `verdict` | how an attempt's end is judged (pure) |
@@ -34,6 +35,7 @@
 //! | `executor` | start, drain, stop |
 //! | [`args`], [`program`] | the binary |
 
+mod activator;
 mod announcer;
 pub mod args;
 mod backoff;

@@ -28,6 +28,11 @@ const DISMISSALS: [&str; 9] =
 /// The store calls whose failures are counted.
 const CALLS: [&str; 5] = ["activate", "claim", "definitions", "extend", "settle"];
 
+/// Counts a store call that failed.
+pub(crate) fn store_error(call: &'static str) {
+    counter!(STORE_ERRORS, "call" => call).increment(1);
+}
+
 /// Describes the metrics to the recorder, if there is one. Counters start at zero, so that an alert on an increase
 /// sees the first one.
 pub(crate) fn describe() {

@@ -116,7 +116,7 @@ impl Reporter {
                 }
                 Err(error) => error,
             };
-            counter!(metric::STORE_ERRORS, "call" => "settle").increment(1);
+            metric::store_error("settle");
             match error.kind {
                 ErrorKind::Invalid | ErrorKind::Corrupt => return self.split(batch, &error).await,
                 ErrorKind::Conflict if conflicts < CONFLICTS => conflicts += 1,

@@ -52,7 +52,7 @@ pub(crate) struct BenchArgs {
     neighbours: bool,
 }
 
-/// What the work itself needs, beside the scheduler and the executors.
+/// Connections for each executor; the scheduler shares them.
 const CONNECTIONS: u32 = 8;
 
 /// How long the fan-out may take before the jobs are due, at the least.
@@ -63,7 +63,8 @@ const LOOK_AHEAD: Duration = Duration::from_secs(24 * 3600);
 
 /// Runs the bench on an empty store.
 pub(crate) async fn run(args: &BenchArgs, url: &StoreUrl) -> Result<(), Failure> {
-    let options = Options { name: "leasehold-bench".to_owned(), connections: CONNECTIONS, ..Options::default() };
+    let connections = CONNECTIONS * args.executors;
+    let options = Options { name: "leasehold-bench".to_owned(), connections, ..Options::default() };
     let store = leasehold_store::open(url.url()?, &options).await?;
     store.migrate().await?;
     let result = measure(&store, args).await;

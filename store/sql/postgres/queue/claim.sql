@@ -24,7 +24,9 @@ WITH head AS MATERIALIZED (
 ),
 known AS MATERIALIZED (
     SELECT h.*, j.name, j.definition_id, j.active, j.since, j.paused_until, j.gated, j.gates, t.revision,
-        h.attempt = 0 AND h.cause = 0 AND h.every_us IS NULL AND h.catch_up = 0 AND coalesce(
+        -- No later one was queued unless the job's watermark says so: nearly always this ends here.
+        h.attempt = 0 AND h.cause = 0 AND h.every_us IS NULL AND h.catch_up = 0 AND coalesce(j.last_fired > h.due, true)
+            AND coalesce(
             (SELECT true FROM leasehold.ready AS l WHERE l.job_key = h.job_key AND l.id > h.id AND l.due > h.due
                 AND l.cause = 0 AND l.attempt = 0 AND l.version >= j.since LIMIT 1),
             (SELECT true FROM leasehold.ahead AS l WHERE l.job_key = h.job_key AND l.id > h.id AND l.due > h.due
@@ -32,7 +34,7 @@ known AS MATERIALIZED (
                 AND l.not_before + 0 <= leasehold.now_us() LIMIT 1),
             false) AS missed
     FROM head AS h
-    JOIN (SELECT key, name, active, since, definition_id, paused_until, gated, gates FROM leasehold.job
+    JOIN (SELECT key, name, active, since, definition_id, paused_until, gated, gates, last_fired FROM leasehold.job
           WHERE key = ANY(ARRAY(SELECT job_key FROM head))) AS j ON j.key = h.job_key
     LEFT JOIN (SELECT id, revision FROM leasehold.tenant
                WHERE id = ANY(ARRAY(SELECT tenant_id FROM head))) AS t ON t.id = h.tenant_id
