@@ -1,5 +1,6 @@
 //! The executor as a whole: its parts, their order of start and of stop.
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,36 +8,51 @@ use std::time::Duration;
 use leasehold_common::store::{ClaimRequest, ExecutorInfo, SharedStore};
 use leasehold_ops::health::Health;
 use metrics::gauge;
+use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tower::{Layer, Service};
 use uuid::Uuid;
 
 use crate::activator::Activator;
 use crate::announcer::Announcer;
 use crate::charges::Charges;
 use crate::claimer::Claimer;
-use crate::handler::Handler;
 use crate::handler::command::CommandHandler;
 use crate::handler::databases::Databases;
 use crate::handler::egress::Egress;
 use crate::handler::http::HttpHandler;
+use crate::handler::service::{HandlerService, Registered};
+use crate::handler::state::States;
+use crate::handler::{BoxError, Handler, RunContext};
 use crate::heartbeat::Heartbeat;
 use crate::live::{Live, StopCause};
 use crate::metric;
+use crate::misfits;
 use crate::options::ExecutorOptions;
+use crate::program::Settings;
 use crate::reporter::{Reporter, Tally};
 use crate::runner::{Handlers, Runner};
+use crate::start::StartError;
 use crate::wake::{Wake, follow_hints};
 
 /// Claims runs from a store and runs them. See the crate's documentation.
 pub struct Executor {
-    store: SharedStore,
+    source: Source,
     options: ExecutorOptions,
-    handlers: HashMap<String, Arc<dyn Handler>>,
+    handlers: HashMap<String, Registered>,
+    states: States,
     health: Health,
+}
+
+/// Where an executor takes its store from.
+enum Source {
+    Open(SharedStore),
+    /// Opened when it runs, with logs, metrics and health as these settings say.
+    Settings(Box<Settings>),
 }
 
 /// What an executor did from its start to its end. Attempts, by what became of their reports.
@@ -67,16 +83,95 @@ impl From<Tally> for Summary {
 }
 
 impl Executor {
-    /// An executor on a store whose schema is there.
+    /// An executor by the environment: the same `LEASEHOLD_*` variables that stand beside the flags of `leasehold-executor`
+    /// (the store's URL, slots, queues, …; docs/reference/fleets.md lists them). When it runs it starts logging, opens the
+    /// store, checks its schema, and serves health and metrics.
+    ///
+    /// ```no_run
+    /// use leasehold_executor::{Executor, HandlerError, Tenant};
+    ///
+    /// async fn greet(tenant: Tenant) -> Result<String, HandlerError> {
+    ///     Ok(format!("hello {}", tenant.id))
+    /// }
+    ///
+    /// #[tokio::main]
+    /// async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    ///     Executor::from_env()?.handler("greet", greet).run().await?;
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// For a binary with flags, `--help` and the subcommand `healthcheck` see [`program::run`](crate::program::run).
+    ///
+    /// # Errors
+    /// If a variable is missing or malformed; the error names it.
+    pub fn from_env() -> Result<Self, StartError> {
+        Settings::from_env().map(Self::with_settings)
+    }
+
+    /// An executor on a store whose schema is there, for programs that do the rest by themselves.
     #[must_use]
     pub fn new(store: SharedStore, options: ExecutorOptions) -> Self {
-        Self { store, options, handlers: HashMap::new(), health: Health::new() }
+        Self::of(Source::Open(store), options)
+    }
+
+    pub(crate) fn with_settings(settings: Settings) -> Self {
+        let options = settings.options();
+        Self::of(Source::Settings(Box::new(settings)), options)
+    }
+
+    fn of(source: Source, options: ExecutorOptions) -> Self {
+        Self { source, options, handlers: HashMap::new(), states: States::default(), health: Health::new() }
     }
 
     /// Registers code for the jobs that name it. The last one registered under a name counts.
+    ///
+    /// If it has a [`Payload<T>`](crate::Payload), the payloads of all such jobs are tried when the executor starts, and
+    /// those that do not fit are named in the log and counted in `leasehold_payload_misfits`.
     #[must_use]
-    pub fn handler(mut self, name: impl Into<String>, handler: impl Handler) -> Self {
-        self.handlers.insert(name.into(), Arc::new(handler));
+    pub fn handler<M: 'static>(mut self, name: impl Into<String>, handler: impl Handler<M>) -> Self {
+        self.handlers.insert(name.into(), Registered::new(handler));
+        self
+    }
+
+    /// Puts a layer of `tower` around the handlers that were registered so far, each for itself; a layer that is added later
+    /// is outside of it. What a layer does counts into the job's timeout, and so does waiting in it.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use leasehold_executor::{Executor, HandlerError};
+    /// use tower::limit::GlobalConcurrencyLimitLayer;
+    /// use tower::timeout::TimeoutLayer;
+    ///
+    /// async fn export() -> Result<(), HandlerError> {
+    ///     Ok(())
+    /// }
+    ///
+    /// fn with_handlers(executor: Executor) -> Executor {
+    ///     executor
+    ///         .handler("export", export)
+    ///         .layer(TimeoutLayer::new(Duration::from_secs(30)))
+    ///         .layer(GlobalConcurrencyLimitLayer::new(4)) // over all of them; ConcurrencyLimitLayer: for each
+    ///         .handler("plain", export)
+    /// }
+    /// ```
+    #[must_use]
+    pub fn layer<L>(mut self, layer: L) -> Self
+    where
+        L: Layer<HandlerService>,
+        L::Service: Service<RunContext, Response = Value> + Clone + Send + Sync + 'static,
+        <L::Service as Service<RunContext>>::Error: Into<BoxError>,
+        <L::Service as Service<RunContext>>::Future: Send + 'static,
+    {
+        self.handlers = self.handlers.into_iter().map(|(name, handler)| (name, handler.layered(&layer))).collect();
+        self
+    }
+
+    /// Gives handlers something that they take as [`State<T>`](crate::State). The last one of a type counts.
+    #[must_use]
+    pub fn state<T: Any + Clone + Send + Sync>(mut self, state: T) -> Self {
+        self.states.put(state);
         self
     }
 
@@ -87,21 +182,67 @@ impl Executor {
         self
     }
 
+    /// Runs until SIGTERM or SIGINT and the drain that follows; see [`Executor::run_until`].
+    ///
+    /// # Errors
+    /// If it cannot start.
+    pub async fn run(self) -> Result<Summary, StartError> {
+        self.run_until(leasehold_ops::shutdown::on_signal()).await
+    }
+
     /// Runs until `shutdown` and the drain that follows: no more claims; what runs may finish within
     /// [`ExecutorOptions::drain_timeout`], and is then told to stop and given back; every report is brought to the
     /// store.
-    pub async fn run(self, shutdown: CancellationToken) -> Summary {
+    ///
+    /// # Errors
+    /// If it cannot start: the store is not there or has another schema, or a handler lacks its state.
+    pub async fn run_until(self, shutdown: CancellationToken) -> Result<Summary, StartError> {
+        self.check_states()?;
+        let Self { source, options, handlers, states, health } = self;
+        let work = Work { options, handlers, states, health };
+        match source {
+            Source::Open(store) => Ok(work.run(store, shutdown).await),
+            Source::Settings(settings) => {
+                let surroundings = settings.set_up(&work.health).await?;
+                let summary = work.run(surroundings.store(), shutdown).await;
+                surroundings.take_down().await;
+                Ok(summary)
+            }
+        }
+    }
+
+    fn check_states(&self) -> Result<(), StartError> {
+        for (name, handler) in &self.handlers {
+            if let Some((_, state)) = handler.wants.states.iter().find(|(id, _)| !self.states.has(*id)) {
+                return Err(StartError::NoState { handler: name.clone(), state });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// An executor without its store.
+struct Work {
+    options: ExecutorOptions,
+    handlers: HashMap<String, Registered>,
+    states: States,
+    health: Health,
+}
+
+impl Work {
+    async fn run(self, store: SharedStore, shutdown: CancellationToken) -> Summary {
         metric::describe();
         let options = self.options.clone();
-        let parts = self.start(&shutdown).await;
+        let _misfits = misfits::look_for(&store, &self.handlers);
+        let parts = self.start(store, &shutdown).await;
         let (id, ttl) = (parts.id, options.claim_ttl);
         tracing::info!(executor = %id, slots = options.slots, queues = ?options.queues, "executor started");
         shutdown.cancelled().await;
         parts.drain(&options).await.finish(id, ttl).await
     }
 
-    async fn start(self, shutdown: &CancellationToken) -> Parts {
-        let Self { store, options, handlers, health } = self;
+    async fn start(self, store: SharedStore, shutdown: &CancellationToken) -> Parts {
+        let Self { options, handlers, states, health } = self;
         // Drawn, so that a restarted process is never mistaken for the one before it.
         let id = uuid::Builder::from_random_bytes(rand::random()).into_uuid();
         let slots = options.slots.max(1);
@@ -111,7 +252,7 @@ impl Executor {
         let (closing, stop) = (CancellationToken::new(), CancellationToken::new());
         let charges = Arc::new(Charges::default());
         let runner = Arc::new(Runner {
-            handlers: Arc::new(handlers_of(handlers, &options)),
+            handlers: Arc::new(handlers_of(handlers, states, &options)),
             live: Arc::clone(&live),
             reports,
             charges: Arc::clone(&charges),
@@ -178,9 +319,10 @@ impl Executor {
     }
 }
 
-fn handlers_of(named: HashMap<String, Arc<dyn Handler>>, options: &ExecutorOptions) -> Handlers {
+fn handlers_of(named: HashMap<String, Registered>, states: States, options: &ExecutorOptions) -> Handlers {
     Handlers {
         named,
+        states,
         http: HttpHandler::new(Egress::new(&options.allow_net)),
         command: options.allow_commands.then(|| CommandHandler::new(options)),
         databases: Databases::new(options.tenant_databases),

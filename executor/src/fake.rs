@@ -334,6 +334,9 @@ impl Catalog for Fake {
     async fn job_versions(&self, _: &TenantId, _: &JobName) -> StoreResult<Vec<JobVersion>> {
         not_an_executors_call!()
     }
+    async fn handled_jobs(&self, _: &[String], _: u32) -> StoreResult<Vec<HandledJob>> {
+        self.begin("handled_jobs").map(|_| Vec::new())
+    }
 }
 
 #[async_trait]

@@ -4,17 +4,40 @@
 //! never leads; any number of them share the work. It knows nothing of schedules.
 //!
 //! ```no_run
-//! use leasehold_executor::{Executor, ExecutorOptions, HandlerError, RunContext};
-//! use serde_json::{Value, json};
+//! use leasehold_executor::{Executor, HandlerError, Payload, Tenant};
+//! use serde::{Deserialize, Serialize};
 //!
-//! async fn count_orders(ctx: RunContext) -> Result<Value, HandlerError> {
-//!     Ok(json!({ "tenant": ctx.tenant().id, "orders": 17 }))
+//! #[derive(Deserialize)]
+//! struct CountOrders {
+//!     since: String,
 //! }
 //!
-//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! #[derive(Serialize)]
+//! struct Counted {
+//!     orders: u64,
+//! }
+//!
+//! async fn count_orders(tenant: Tenant, Payload(input): Payload<CountOrders>) -> Result<Counted, HandlerError> {
+//!     Ok(Counted { orders: 17 })
+//! }
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     Executor::from_env()?.handler("count-orders", count_orders).run().await?;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! [`Handler`] says what a handler is and [`FromRun`] what its arguments may be; [`Executor::layer`] puts `tower`'s layers
+//! around it. Inside another program, or on a store that is open already:
+//!
+//! ```no_run
+//! # use leasehold_executor::{Executor, ExecutorOptions, HandlerError};
+//! # async fn count_orders() -> Result<(), HandlerError> { Ok(()) }
+//! # async fn example(shutdown: tokio_util::sync::CancellationToken) -> Result<(), Box<dyn std::error::Error>> {
 //! let store = leasehold_store::open("sqlite:leasehold.db", &leasehold_store::Options::default()).await?;
-//! let shutdown = leasehold_ops::shutdown::on_signal();
-//! Executor::new(store, ExecutorOptions::default()).handler("count-orders", count_orders).run(shutdown).await;
+//! let executor = Executor::new(store, ExecutorOptions::default()).handler("count-orders", count_orders);
+//! executor.run_until(shutdown).await?;
 //! # Ok(())
 //! # }
 //! ```
@@ -31,6 +54,7 @@
 //! | `heartbeat` | keeping claims, and ending runs whose claim is lost |
 //! | `charges` | telling the store what runs took, so that tenants share fairly |
 //! | `announcer` | the list of executors that people see |
+//! | `misfits` | payloads that their handlers cannot read |
 //! | `live` | claims, runs and slots of this process |
 //! | `executor` | start, drain, stop |
 //! | [`args`], [`program`] | the binary |
@@ -49,11 +73,13 @@ mod handler;
 mod heartbeat;
 mod live;
 mod metric;
+mod misfits;
 mod options;
 pub mod program;
 mod recipes;
 mod reporter;
 mod runner;
+mod start;
 #[cfg(test)]
 mod tests;
 mod trace;
@@ -61,7 +87,15 @@ mod verdict;
 mod wake;
 
 pub use executor::{Executor, Summary};
-pub use handler::{Current, Handler, HandlerError, RunContext, TenantDb, current, spawn, spawn_blocking};
+pub use handler::{
+    Attempt, Current, FromRun, Handler, HandlerError, HandlerService, Payload, RunContext, ScheduledFor, State,
+    TenantDb, Wants, current, spawn, spawn_blocking,
+};
 pub use ipnet::IpNet;
+pub use leasehold_common::definition::Tenant;
+pub use leasehold_common::id::{CorrelationId, JobName, TenantId};
+pub use leasehold_common::template::RunScope;
 pub use leasehold_store::{PgTenantTransaction, PoolOptions, SqliteTenantTransaction, sqlx};
 pub use options::ExecutorOptions;
+pub use start::StartError;
+pub use tokio_util::sync::CancellationToken;

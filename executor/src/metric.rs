@@ -19,6 +19,7 @@ pub(crate) const ACTIVATED: &str = "leasehold_activated_total";
 pub(crate) const STALE: &str = "leasehold_stale_reports_total";
 pub(crate) const LOST: &str = "leasehold_lost_claims_total";
 pub(crate) const STORE_ERRORS: &str = "leasehold_executor_store_errors_total";
+pub(crate) const MISFITS: &str = "leasehold_payload_misfits";
 
 /// What becomes of items that leave the line without a run; `waits` for a run of their job, or for
 /// room under a limit.
@@ -61,6 +62,7 @@ pub(crate) fn describe() {
     describe_counter!(ACTIVATED, "Items made ready");
     describe_counter!(STALE, "Reports that came too late: the run was no longer this executor's");
     describe_counter!(LOST, "Claims that were lost while runs were under way");
+    describe_gauge!(MISFITS, "Definitions whose payload did not fit its handler when this executor started");
     describe_counter!(STORE_ERRORS, "Store calls that failed, by call");
 }
 

@@ -32,7 +32,9 @@ use crate::charges::Charges;
 use crate::handler::command::CommandHandler;
 use crate::handler::databases::Databases;
 use crate::handler::http::HttpHandler;
-use crate::handler::{Handler, HandlerError, RunContext};
+use crate::handler::service::Registered;
+use crate::handler::state::States;
+use crate::handler::{HandlerError, RunContext};
 use crate::live::{Live, StopCause, Ticket};
 use crate::metric;
 use crate::recipes::{Action, Prepared, Recipe};
@@ -55,7 +57,9 @@ pub(crate) struct Ended {
 
 /// What an executor can run.
 pub(crate) struct Handlers {
-    pub(crate) named: HashMap<String, Arc<dyn Handler>>,
+    pub(crate) named: HashMap<String, Registered>,
+    /// What they are given.
+    pub(crate) states: States,
     pub(crate) http: HttpHandler,
     /// `None`: programs are not allowed.
     pub(crate) command: Option<CommandHandler>,
@@ -215,7 +219,8 @@ impl Runner {
             .with_payload(payload)
             .with_cancellation(ticket.token())
             .with_timeout(recipe.timeout)
-            .with_databases(self.handlers.databases.clone());
+            .with_databases(self.handlers.databases.clone())
+            .with_states(self.handlers.states.clone());
         Ok(context)
     }
 

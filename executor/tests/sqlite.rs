@@ -24,6 +24,10 @@ async fn hello(context: RunContext) -> Result<Value, HandlerError> {
     Ok(json!({ "hello": context.tenant().id, "plan": context.tenant().plan }))
 }
 
+async fn panics() -> Result<(), HandlerError> {
+    panic!("no luck with attempt \0")
+}
+
 async fn hang(context: RunContext) -> Result<Value, HandlerError> {
     context.cancelled().await;
     Err(HandlerError::new("told to stop"))
@@ -70,8 +74,7 @@ async fn an_item_that_was_fanned_out_ahead_starts_when_it_is_due() {
 async fn a_failing_run_is_tried_again_and_then_dead() {
     let fixture = Fixture::new().await;
     fixture.apply([(job("bad"), definition(named("panic")))], HOUR).await;
-    let running =
-        fixture.start(options(), |executor| executor.handler("panic", |_| async { panic!("no luck with attempt \0") }));
+    let running = fixture.start(options(), |executor| executor.handler("panic", panics));
     let reports = fixture.story(fixture.trigger("bad").await).await;
     let seen: Vec<_> = reports.iter().map(|report| (report.attempt, report.outcome)).collect();
     assert_eq!(seen, [(1, Outcome::Failed), (2, Outcome::Dead)]);
@@ -126,9 +129,9 @@ async fn two_executors_run_every_run_once() {
     let ran = Arc::new(AtomicU32::new(0));
     let count = |executor: Executor| {
         let ran = Arc::clone(&ran);
-        executor.handler("count", move |_| {
+        executor.handler("count", move || {
             let ran = Arc::clone(&ran);
-            async move { Ok(json!(ran.fetch_add(1, Ordering::Relaxed))) }
+            async move { Ok::<_, HandlerError>(ran.fetch_add(1, Ordering::Relaxed)) }
         })
     };
     let options = || ExecutorOptions { slots: 200, ..options() };

@@ -11,8 +11,8 @@ macro_rules! readers {
         use leasehold_common::limit::GateId;
         use leasehold_common::run::{Cause, Outcome, Report, RunState, RunView};
         use leasehold_common::store::{
-            ConfigInForce, DueJob, ErrorKind, ExecutorView, JobHistory, JobVersion, JobView, Pass, Pause, PauseView,
-            RosterState, SlowJob, SourceView, StoreError, StoreResult,
+            ConfigInForce, DueJob, ErrorKind, ExecutorView, HandledJob, JobHistory, JobVersion, JobView, Pass, Pause,
+            PauseView, RosterState, SlowJob, SourceView, StoreError, StoreResult,
         };
         use sqlx::Row as _;
         use uuid::Uuid;
@@ -240,6 +240,11 @@ macro_rules! readers {
                 valid_from: at(row, 2)?,
                 valid_to: at_opt(row, 3)?,
             })
+        }
+
+        /// tenant, job, definition.
+        pub(crate) fn handled_job(row: &$row) -> StoreResult<HandledJob> {
+            Ok(HandledJob { tenant: name(row, 0)?, job: name(row, 1)?, definition: get(row, 2)? })
         }
 
         /// version, definition, valid from, valid to, body.

@@ -46,6 +46,7 @@ macro_rules! each_trait {
             pause(jobs: &[JobKey], reason: &str, until: Option<Timestamp>) -> u64;
             resume(jobs: &[JobKey]) -> u64;
             job_versions(tenant: &TenantId, job: &JobName) -> Vec<JobVersion>;
+            handled_jobs(handlers: &[String], limit: u32) -> Vec<HandledJob>;
         );
         $with!(Roster:
             roster_state() -> RosterState;

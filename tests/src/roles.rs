@@ -12,8 +12,8 @@ use leasehold_common::lease::{Acquired, Candidate, LeaseKind, Renewal, Term};
 use leasehold_common::run::{Report, RunStory, RunView};
 use leasehold_common::store::{
     Activated, Applied, AttemptReport, Cancelled, Catalog, Charge, ClaimId, ClaimRequest, Claimed, ConfigInForce,
-    Dispatched, DueBatch, DueSet, ExecutorInfo, Extended, Hints, JobHistory, JobVersion, JobView, Launch, Lease,
-    Pruned, Queue, QueueDepth, Recorded, Rescued, Roster, RosterRecord, RosterState, RunFilter, Runs, Schedules,
+    Dispatched, DueBatch, DueSet, ExecutorInfo, Extended, HandledJob, Hints, JobHistory, JobVersion, JobView, Launch,
+    Lease, Pruned, Queue, QueueDepth, Recorded, Rescued, Roster, RosterRecord, RosterState, RunFilter, Runs, Schedules,
     Served, Settled, SharedStore, SourceView, Status, Store, StoreResult, Swept,
 };
 use leasehold_store::Options;

@@ -174,7 +174,7 @@ async fn drain(store: &SharedStore, args: &BenchArgs, due: Timestamp) -> Result<
     for _ in 0..args.executors {
         let options = ExecutorOptions { slots: args.slots, ..ExecutorOptions::default() };
         let executor = Executor::new(Arc::clone(store), options).handler("noop", noop);
-        running.push(tokio::spawn(executor.run(shutdown.clone())));
+        running.push(tokio::spawn(executor.run_until(shutdown.clone())));
     }
     let before = store.last_seq().await?;
     let wait = Duration::try_from(due.duration_since(Timestamp::now())).unwrap_or_default();

@@ -207,7 +207,7 @@ impl Parts<'_> {
         let executor = Executor::new(self.store.clone(), executor_options(args, place)).health(self.health);
         // Nothing of these waits for a terminal that stands still: only the tail does, and it runs here.
         running.spawn(scheduler.run(stop.clone()));
-        running.spawn(executor.run(stop.clone()));
+        running.spawn(executor.run_until(stop.clone()));
         running.spawn(reload.watch(stop.clone()));
         running.close();
         let followed = tail.follow(&stop).await;

@@ -88,6 +88,20 @@ pub trait Catalog: Send + Sync {
 
     /// The versions of a job, oldest first; empty if there never was such a job.
     async fn job_versions(&self, tenant: &TenantId, job: &JobName) -> StoreResult<Vec<JobVersion>>;
+
+    /// Of each definition that names one of these handlers, one job that has it now.
+    async fn handled_jobs(&self, handlers: &[String], limit: u32) -> StoreResult<Vec<HandledJob>>;
+}
+
+/// A job that names a handler, for all that share its definition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HandledJob {
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// Its name.
+    pub job: JobName,
+    /// What it is, as JSON text.
+    pub definition: String,
 }
 
 /// The answer to an apply.

@@ -53,7 +53,8 @@ async fn the_handlers_of_the_config_run_for_their_tenants() {
     let url = format!("sqlite:{}", folder.path().join("billing.db").display());
     let store = store(&url).await;
     let executor = Command::new(env!("CARGO_BIN_EXE_custom-executor"))
-        .args(["--store", &url, "--ops-listen", "127.0.0.1:0"])
+        .env("LEASEHOLD_STORE", &url)
+        .env("LEASEHOLD_OPS_LISTEN", "127.0.0.1:0")
         .stdin(Stdio::null())
         .stderr(Stdio::null())
         .spawn()

@@ -1,5 +1,6 @@
 //! What a handler knows of its run.
 
+use std::any::Any;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::HandlerError;
 use super::current::Current;
 use super::databases::{Databases, TenantDb};
+use super::state::States;
 
 /// One attempt of one run, as its handler sees it. It cannot be built without a tenant, so a handler never works for
 /// nobody or for the wrong one by default.
@@ -26,6 +28,7 @@ pub struct RunContext {
     cancellation: CancellationToken,
     until: Option<Instant>,
     databases: Option<Databases>,
+    states: States,
 }
 
 impl RunContext {
@@ -33,7 +36,7 @@ impl RunContext {
     #[must_use]
     pub fn new(tenant: Arc<Tenant>, job: JobName, run: RunScope) -> Self {
         let cancellation = CancellationToken::new();
-        Self { tenant, job, run, payload: None, cancellation, until: None, databases: None }
+        Self { tenant, job, run, payload: None, cancellation, until: None, databases: None, states: States::default() }
     }
 
     /// The same with a payload.
@@ -63,6 +66,18 @@ impl RunContext {
         self.with_databases(Databases::new(leasehold_store::PoolOptions::default()))
     }
 
+    /// The same with a [`State`](super::State) for the handler.
+    #[must_use]
+    pub fn with_state<T: Any + Send + Sync>(mut self, state: T) -> Self {
+        self.states.put(state);
+        self
+    }
+
+    pub(crate) fn with_states(mut self, states: States) -> Self {
+        self.states = states;
+        self
+    }
+
     pub(crate) fn with_databases(mut self, databases: Databases) -> Self {
         self.databases = Some(databases);
         self
@@ -72,6 +87,16 @@ impl RunContext {
     #[must_use]
     pub fn tenant(&self) -> &Tenant {
         &self.tenant
+    }
+
+    pub(super) fn shared_tenant(&self) -> Arc<Tenant> {
+        Arc::clone(&self.tenant)
+    }
+
+    /// What the executor was given of this type.
+    #[must_use]
+    pub fn state<T: Any>(&self) -> Option<&T> {
+        self.states.get()
     }
 
     /// The job's name.

@@ -14,6 +14,19 @@ fn error(report: &AttemptReport) -> &str {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_executor_that_lacks_a_state_does_not_start_and_says_which() {
+    async fn mails(_: crate::State<Vec<u8>>) -> Result<(), crate::HandlerError> {
+        Ok(())
+    }
+    let executor = || crate::Executor::new(Fake::new(), crate::ExecutorOptions::default()).handler("mail", mails);
+    let stop = crate::CancellationToken::new();
+    stop.cancel();
+    let error = executor().run_until(stop.clone()).await.unwrap_err().to_string();
+    assert!(error.contains("\"mail\"") && error.contains("Vec<u8>"), "{error}");
+    assert!(executor().state(vec![1_u8]).run_until(stop).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_run_succeeds_with_what_its_handler_returns() {
     let fake = Fake::new();
     let id = fake.push(fake.run(named("ok")));
@@ -62,12 +75,12 @@ async fn a_handler_that_blocks_its_thread_times_out_all_the_same() {
     let blocked = std::sync::Mutex::new(Some(blocked));
     let options = crate::ExecutorOptions { stop_grace: Duration::from_millis(50), ..Default::default() };
     let running = super::start(&fake, options, |executor| {
-        executor.handler("block", move |_| {
+        executor.handler("block", move || {
             let blocked = blocked.lock().unwrap().take();
             async move {
                 // Blocks until the test lets go of it.
                 let _ = blocked.map(|blocked| blocked.recv());
-                Ok(serde_json::Value::Null)
+                Ok::<_, crate::HandlerError>(())
             }
         })
     });

@@ -174,7 +174,7 @@ async fn runs_are_ended_when_the_store_does_not_confirm_their_claim_in_time() {
                     token.cancelled().await;
                     ended.notify_one();
                 });
-                std::future::pending().await
+                std::future::pending::<Result<(), crate::HandlerError>>().await
             }
         })
     });

@@ -18,9 +18,9 @@ async fn what_runs_may_finish_and_nothing_more_is_claimed() {
     let fake = Fake::new();
     let long = fake.push(fake.run(named("long")));
     let running = start(&fake, options(), |executor| {
-        executor.handler("long", |_| async {
+        executor.handler("long", async || {
             tokio::time::sleep(8 * SECOND).await;
-            Ok(serde_json::Value::Null)
+            Ok::<_, crate::HandlerError>(())
         })
     });
     fake.until("a claim", |state| (!state.claims.is_empty()).then_some(())).await;

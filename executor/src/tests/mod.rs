@@ -19,19 +19,19 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::fake::Fake;
-use crate::{Executor, ExecutorOptions, HandlerError, RunContext, Summary};
+use crate::{Executor, ExecutorOptions, HandlerError, RunContext, StartError, Summary};
 
 /// An executor that runs in the background.
 struct Running {
     health: Health,
     shutdown: CancellationToken,
-    executor: JoinHandle<Summary>,
+    executor: JoinHandle<Result<Summary, StartError>>,
 }
 
 impl Running {
     async fn stop(self) -> Summary {
         self.shutdown.cancel();
-        self.executor.await.unwrap()
+        self.executor.await.unwrap().unwrap()
     }
 }
 
@@ -44,7 +44,7 @@ fn start(fake: &Arc<Fake>, options: ExecutorOptions, register: impl FnOnce(Execu
         .handler("hang", hang)
         .handler("stubborn", stubborn)
         .handler("panic", panic);
-    let executor = tokio::spawn(register(executor).run(shutdown.clone()));
+    let executor = tokio::spawn(register(executor).run_until(shutdown.clone()));
     Running { health, shutdown, executor }
 }
 

@@ -13,7 +13,7 @@ use leasehold_common::retry::{Backoff, RetryPolicy};
 use leasehold_common::run::{Report, RunState};
 use leasehold_common::schedule::{DstPolicy, Moment, Schedule};
 use leasehold_common::store::{Applied, Dispatched, DueSet, RunFilter, SharedStore};
-use leasehold_executor::{Executor, ExecutorOptions, Summary};
+use leasehold_executor::{Executor, ExecutorOptions, StartError, Summary};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -136,7 +136,7 @@ impl Fixture {
     pub fn start(&self, options: ExecutorOptions, register: impl FnOnce(Executor) -> Executor) -> Running {
         let shutdown = CancellationToken::new();
         let executor = register(Executor::new(self.store.clone(), options));
-        Running { executor: tokio::spawn(executor.run(shutdown.clone())), shutdown }
+        Running { executor: tokio::spawn(executor.run_until(shutdown.clone())), shutdown }
     }
 }
 
@@ -147,13 +147,13 @@ pub async fn open(folder: &Path) -> SharedStore {
 
 pub struct Running {
     pub shutdown: CancellationToken,
-    executor: JoinHandle<Summary>,
+    executor: JoinHandle<Result<Summary, StartError>>,
 }
 
 impl Running {
     pub async fn stop(self) -> Summary {
         self.shutdown.cancel();
-        self.executor.await.unwrap()
+        self.executor.await.unwrap().unwrap()
     }
 }
 

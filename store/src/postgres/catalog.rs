@@ -9,7 +9,7 @@ use leasehold_common::id::{JobKey, JobName, TenantId};
 use leasehold_common::lease::Term;
 use leasehold_common::limit::Gate;
 use leasehold_common::run::Outcome;
-use leasehold_common::store::{Applied, Catalog, JobVersion, JobView, StoreResult};
+use leasehold_common::store::{Applied, Catalog, HandledJob, JobVersion, JobView, StoreResult};
 use sqlx::{Postgres, Transaction};
 use uuid::Uuid;
 
@@ -91,6 +91,16 @@ impl Catalog for PgStore {
             .await
             .map_err(self.failed("read job versions"))?;
         rows.iter().map(rows::job_version).collect()
+    }
+
+    async fn handled_jobs(&self, handlers: &[String], limit: u32) -> StoreResult<Vec<HandledJob>> {
+        let rows = sqlx::query(sql!("catalog/handled_jobs"))
+            .bind(handlers)
+            .bind(i64::from(limit))
+            .fetch_all(&self.view)
+            .await
+            .map_err(self.failed("read the jobs of handlers"))?;
+        rows.iter().map(rows::handled_job).collect()
     }
 }
 

@@ -7,7 +7,7 @@ use leasehold_common::id::{JobKey, JobName, TenantId};
 use leasehold_common::lease::Term;
 use leasehold_common::limit::Gate;
 use leasehold_common::run::{Cause, Outcome};
-use leasehold_common::store::{Applied, Catalog, JobVersion, JobView, StoreResult};
+use leasehold_common::store::{Applied, Catalog, HandledJob, JobVersion, JobView, StoreResult};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Sqlite, Transaction};
 
@@ -118,6 +118,16 @@ impl Catalog for SqliteStore {
             .await
             .map_err(failed("read job versions"))?;
         rows.iter().map(rows::job_version).collect()
+    }
+
+    async fn handled_jobs(&self, handlers: &[String], limit: u32) -> StoreResult<Vec<HandledJob>> {
+        let rows = sqlx::query(sql!("catalog/handled_jobs"))
+            .bind(batch(handlers))
+            .bind(limit)
+            .fetch_all(&self.read)
+            .await
+            .map_err(failed("read the jobs of handlers"))?;
+        rows.iter().map(rows::handled_job).collect()
     }
 }
 

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use leasehold_common::definition::{Definition, HandlerSpec};
 use leasehold_common::id::QueueName;
 use leasehold_common::run::{Outcome, RunState};
 use leasehold_common::store::{AttemptReport, ClaimRequest, ErrorKind, ExecutorInfo, Hint, Hints, RunFilter, Verdict};
-use leasehold_tests::steps::{HOUR, MINUTE, cron, every, hourly, path, tenant};
+use leasehold_tests::steps::{HOUR, Job, MINUTE, cron, every, hourly, path, tenant};
 use leasehold_tests::stores::Fixture;
 use leasehold_tests::wait;
 use uuid::Uuid;
@@ -250,7 +251,39 @@ async fn whatever_becomes_ready_wakes_a_listener(f: &Fixture) {
     assert!(tokio::time::timeout(Duration::from_millis(300), hints.next()).await.is_err());
 }
 
+async fn a_definition_is_known_by_its_handler_and_by_one_of_its_jobs(f: &Fixture) {
+    let calls = |at: &str, handler: &str| {
+        let mut job = hourly(at);
+        job.definition.handler = HandlerSpec::Named { name: handler.to_owned() };
+        job
+    };
+    let slower =
+        |at: &str| Job { definition: Definition { timeout: HOUR, ..calls(at, "sync").definition }, ..hourly(at) };
+    f.apply(&[calls("acme/gone", "old"), calls("acme/a", "old")]).await;
+    f.apply(&[
+        calls("acme/a", "sync"),
+        calls("b/a", "sync"),
+        slower("b/slow"),
+        calls("acme/bill", "bill"),
+        hourly("c/c"),
+    ])
+    .await;
+    let of = async |handlers: &[&str], limit| {
+        let handlers: Vec<_> = handlers.iter().map(|handler| (*handler).to_owned()).collect();
+        let jobs = f.store.handled_jobs(&handlers, limit).await.unwrap();
+        jobs.iter().map(|found| format!("{}/{}", found.tenant, found.job)).collect::<Vec<_>>()
+    };
+    assert_eq!(of(&["sync"], 10).await, ["acme/a", "b/slow"], "one job for each definition");
+    assert_eq!(of(&["sync", "bill"], 10).await, ["acme/a", "acme/bill", "b/slow"]);
+    assert_eq!(of(&["sync", "bill"], 1).await, ["acme/a"]);
+    assert_eq!(of(&["old", "\"'; DROP TABLE job"], 10).await, [""; 0], "what no job has any longer does not count");
+    let found = f.store.handled_jobs(&["bill".to_owned()], 1).await.unwrap();
+    let definition: Definition = serde_json::from_str(&found[0].definition).unwrap();
+    assert_eq!(definition, calls("acme/bill", "bill").definition);
+}
+
 both!(
+    a_definition_is_known_by_its_handler_and_by_one_of_its_jobs,
     the_status_of_an_empty_store,
     the_status_counts_the_queue,
     jobs_whose_runs_outlast_the_time_between_them_are_named,

@@ -53,7 +53,8 @@ pub(super) async fn measure(store: &SharedStore, now: Timestamp) -> Result<(), F
             Ok::<_, HandlerError>(Value::Null)
         }
     };
-    let executor = tokio::spawn(Executor::new(Arc::clone(store), options).handler("work", sleep).run(shutdown.clone()));
+    let executor =
+        tokio::spawn(Executor::new(Arc::clone(store), options).handler("work", sleep).run_until(shutdown.clone()));
     let result = async {
         bench.neighbours().await?;
         bench.weights().await
