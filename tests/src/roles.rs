@@ -56,15 +56,17 @@ pub async fn store_as(url: &str, role: &str) -> SharedStore {
 /// A store of which each part is used by the login of the role that uses it: executors the queue, people who only look
 /// the status, the leader and the operator the rest.
 pub struct ByRole {
+    migrator: SharedStore,
     scheduler: SharedStore,
     executor: SharedStore,
     viewer: SharedStore,
 }
 
 impl ByRole {
-    /// Opens the store at `url` (an administrator's) three times.
+    /// Opens the store at `url` (an administrator's), once for each role.
     pub async fn open(url: &str) -> SharedStore {
         Arc::new(Self {
+            migrator: store_as(url, "leasehold_migrator").await,
             scheduler: store_as(url, "leasehold_scheduler").await,
             executor: store_as(url, "leasehold_executor").await,
             viewer: store_as(url, "leasehold_viewer").await,
@@ -104,7 +106,7 @@ each_trait!(delegate);
 #[async_trait]
 impl Store for ByRole {
     async fn migrate(&self) -> StoreResult<u64> {
-        self.scheduler.migrate().await
+        self.migrator.migrate().await
     }
 
     async fn check_schema(&self) -> StoreResult<()> {

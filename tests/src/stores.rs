@@ -8,6 +8,7 @@ use leasehold_store::{Options, WallClock};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, SqliteConnection};
 use tokio::sync::OnceCell;
 
+use crate::roles::ByRole;
 use crate::server;
 
 /// A migrated store of one test.
@@ -36,6 +37,13 @@ impl Fixture {
     /// A database of its own on the shared PostgreSQL server.
     pub async fn postgres() -> Self {
         Self::on_postgres(postgres_copy(postgres_template().await).await).await
+    }
+
+    /// The same, where each part of the store is used by a login with the rights that it needs and no others.
+    pub async fn postgres_by_role() -> Self {
+        let fixture = Self::postgres().await;
+        let by_role = ByRole::open(&fixture.url).await;
+        fixture.behind(|_| by_role)
     }
 
     /// A SQLite file without a schema.
@@ -187,5 +195,10 @@ async fn postgres_template() -> &'static str {
 
 async fn postgres_copy(template: &str) -> String {
     let name = create_database(server::postgres(), &format!("TEMPLATE {template}")).await;
+    // A copy does not have the rights on the database itself that the migration has granted.
+    let mut admin = PgConnection::connect(&format!("{}/postgres", base(server::postgres()))).await.unwrap();
+    let grant = format!("GRANT CREATE ON DATABASE {name} TO leasehold_migrator");
+    admin.execute(AssertSqlSafe(grant)).await.unwrap();
+    admin.close().await.unwrap();
     format!("{}/{name}", base(server::postgres()))
 }

@@ -18,7 +18,7 @@ macro_rules! both {
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn postgres() {
-                super::$case(&Fixture::postgres().await.at_five_past().await).await;
+                super::$case(&Fixture::postgres_by_role().await.at_five_past().await).await;
             }
         }
     )+ };
@@ -29,7 +29,7 @@ macro_rules! postgres {
         mod $case {
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn postgres() {
-                super::$case(&leasehold_tests::stores::Fixture::postgres().await.at_five_past().await).await;
+                super::$case(&leasehold_tests::stores::Fixture::postgres_by_role().await.at_five_past().await).await;
             }
         }
     )+ };

@@ -6,7 +6,7 @@
 use leasehold_common::run::RunState;
 use leasehold_common::store::{Applied, Cancelled, ErrorKind, RunFilter, SharedStore, Verdict, for_tenant};
 use leasehold_store::Options;
-use leasehold_tests::roles::{ByRole, ROLES, login, login_url, store_as};
+use leasehold_tests::roles::{ROLES, login, login_url, store_as};
 use leasehold_tests::server::{Postgres, Server};
 use leasehold_tests::steps::*;
 use leasehold_tests::stores::{Fixture, postgres_database};
@@ -14,10 +14,7 @@ use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 
 /// A catalog of two tenants in a store of logins.
 async fn two_tenants() -> Fixture {
-    let f = Fixture::postgres().await.at_five_past().await;
-    let url = f.url.clone();
-    let by_role = ByRole::open(&url).await;
-    let f = f.behind(|_| by_role);
+    let f = Fixture::postgres_by_role().await.at_five_past().await;
     f.apply(&[every("acme/a", HOUR), hourly("acme/b"), every("globex/a", HOUR), hourly("globex/b")]).await;
     f
 }
