@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
@@ -46,7 +47,10 @@ pub struct Endpoint {
     /// Where it listens.
     pub port: u16,
     asked: Arc<Mutex<Vec<Asked>>>,
+    /// Which of these have their answer.
+    answered: Arc<Mutex<Vec<usize>>>,
     answer: Arc<Mutex<Answer>>,
+    takes: Arc<Mutex<Duration>>,
 }
 
 impl Endpoint {
@@ -54,11 +58,17 @@ impl Endpoint {
     pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let answer = Arc::new(Mutex::new(Answer::json(&serde_json::json!({"ok": true}))));
-        let endpoint = Self { port: listener.local_addr().unwrap().port(), asked: Arc::default(), answer };
-        let (asked, answer) = (Arc::clone(&endpoint.asked), Arc::clone(&endpoint.answer));
+        let endpoint = Self {
+            port: listener.local_addr().unwrap().port(),
+            asked: Arc::default(),
+            answered: Arc::default(),
+            answer,
+            takes: Arc::default(),
+        };
+        let server = endpoint.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(reply(stream, Arc::clone(&asked), Arc::clone(&answer)));
+                tokio::spawn(server.clone().reply(stream));
             }
         });
         endpoint
@@ -69,43 +79,64 @@ impl Endpoint {
         *self.answer.lock().unwrap() = answer;
     }
 
+    /// Takes so long for each answer from now on.
+    pub fn take(&self, time: Duration) {
+        *self.takes.lock().unwrap() = time;
+    }
+
+    /// What was asked and answered so far.
+    #[must_use]
+    pub fn answered(&self) -> Vec<Asked> {
+        let asked = self.asked.lock().unwrap();
+        self.answered.lock().unwrap().iter().map(|index| asked[*index].clone()).collect()
+    }
+
     /// What was asked so far.
     #[must_use]
     pub fn asked(&self) -> Vec<Asked> {
         self.asked.lock().unwrap().clone()
     }
-}
 
-/// Answers one request and closes. A client that sends something else learns nothing.
-async fn reply(
-    mut stream: TcpStream,
-    asked: Arc<Mutex<Vec<Asked>>>,
-    answer: Arc<Mutex<Answer>>,
-) -> std::io::Result<()> {
-    let mut reader = BufReader::new(&mut stream);
-    let mut line = String::new();
-    reader.read_line(&mut line).await?;
-    let mut headers = BTreeMap::new();
-    loop {
-        let mut header = String::new();
-        reader.read_line(&mut header).await?;
-        let Some((name, value)) = header.trim_end().split_once(':') else { break };
-        headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
+    /// Answers one request and closes. A client that sends something else learns nothing.
+    async fn reply(self, mut stream: TcpStream) -> std::io::Result<()> {
+        let mut reader = BufReader::new(&mut stream);
+        let mut line = String::new();
+        reader.read_line(&mut line).await?;
+        let mut headers = BTreeMap::new();
+        loop {
+            let mut header = String::new();
+            reader.read_line(&mut header).await?;
+            let Some((name, value)) = header.trim_end().split_once(':') else { break };
+            headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
+        }
+        let length = headers.get("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body).await?;
+        let line = line.trim_end().trim_end_matches(" HTTP/1.1").to_owned();
+        let Answer { body: answer, etag } = self.answer.lock().unwrap().clone();
+        let known = etag.is_some() && headers.get("if-none-match") == etag.as_ref();
+        let index = {
+            let mut asked = self.asked.lock().unwrap();
+            asked.push(Asked { line, headers, body: String::from_utf8_lossy(&body).into_owned() });
+            asked.len() - 1
+        };
+        let takes = *self.takes.lock().unwrap();
+        if !takes.is_zero() {
+            tokio::select! {
+                () = tokio::time::sleep(takes) => {}
+                _ = stream.read_u8() => return Ok(()), // the caller is gone
+            }
+        }
+        let tag = etag.map(|etag| format!("ETag: {etag}\r\n")).unwrap_or_default();
+        let head = match known {
+            true => format!("HTTP/1.1 304 Not Modified\r\n{tag}Connection: close\r\n\r\n"),
+            false => format!(
+                "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n{tag}Content-Length: {}\r\nConnection: close\r\n\r\n{answer}",
+                answer.len()
+            ),
+        };
+        stream.write_all(head.as_bytes()).await?;
+        self.answered.lock().unwrap().push(index);
+        Ok(())
     }
-    let length = headers.get("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).await?;
-    let line = line.trim_end().trim_end_matches(" HTTP/1.1").to_owned();
-    let Answer { body: answer, etag } = answer.lock().unwrap().clone();
-    let known = etag.is_some() && headers.get("if-none-match") == etag.as_ref();
-    asked.lock().unwrap().push(Asked { line, headers, body: String::from_utf8_lossy(&body).into_owned() });
-    let tag = etag.map(|etag| format!("ETag: {etag}\r\n")).unwrap_or_default();
-    let head = match known {
-        true => format!("HTTP/1.1 304 Not Modified\r\n{tag}Connection: close\r\n\r\n"),
-        false => format!(
-            "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n{tag}Content-Length: {}\r\nConnection: close\r\n\r\n{answer}",
-            answer.len()
-        ),
-    };
-    stream.write_all(head.as_bytes()).await
 }
