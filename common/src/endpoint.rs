@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +35,9 @@ pub struct HttpSpec {
     /// How many redirects in a row are followed.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub redirects: u8,
+    /// Whether 202 means that the endpoint reports the end by itself, and within which time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub callback: Option<CallbackSpec>,
 }
 
 fn is_zero(number: &u8) -> bool {
@@ -55,8 +59,28 @@ impl HttpSpec {
             sign: None,
             responses: Responses::default(),
             redirects: 0,
+            callback: None,
         }
     }
+}
+
+/// How long an endpoint that answered 202 may take to report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallbackSpec {
+    /// How long it may be silent.
+    #[serde(with = "crate::duration::text")]
+    pub within: Duration,
+    /// How long it may take in all, however often it says that it is alive.
+    #[serde(with = "crate::duration::text")]
+    pub total: Duration,
+}
+
+impl CallbackSpec {
+    /// The longest that a run may stay open.
+    pub const MAX: Duration = Duration::from_secs(30 * 24 * 3_600);
+
+    /// For how long a run may stay open if config does not say.
+    pub const DEFAULT_TOTAL: Duration = Duration::from_secs(24 * 3_600);
 }
 
 /// A body of one's own.

@@ -16,6 +16,7 @@ pub mod lease;
 pub mod ledger;
 pub mod limit;
 pub mod plan;
+pub mod progress;
 pub mod retry;
 pub mod roster;
 pub mod run;

@@ -58,6 +58,17 @@ impl RetryPolicy {
     pub fn after_failure(&self, failures: u32, chance: f64) -> Option<Duration> {
         (failures < self.attempts).then(|| self.backoff.delay(failures, chance))
     }
+
+    /// The longest wait that whoever was called can ask for.
+    pub const ASKED_MAX: Duration = Duration::from_secs(3_600);
+
+    /// The same, if whoever was called has asked for a wait: the longer of the two, and up to a quarter more than it has
+    /// asked for, since all that it sent away should not come back at once.
+    #[must_use]
+    pub fn after_failure_asking(&self, asked: Option<Duration>, failures: u32, chance: f64) -> Option<Duration> {
+        let asked = asked.unwrap_or_default().min(Self::ASKED_MAX).mul_f64(1.0 + 0.25 * chance.clamp(0.0, 1.0));
+        self.after_failure(failures, chance).map(|wait| wait.max(asked))
+    }
 }
 
 #[cfg(test)]

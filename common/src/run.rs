@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize, Serializer};
+use serde_json::Value;
 
 use crate::id::{CorrelationId, JobName, TenantId};
 
@@ -215,6 +216,9 @@ pub struct RunView {
     pub finished_at: Option<Timestamp>,
     /// The executor of the current or last attempt.
     pub executor: Option<String>,
+    /// How much of it is done, if it says so and runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub percent: Option<u8>,
     /// The last error.
     pub error: Option<String>,
 }
@@ -225,8 +229,27 @@ pub struct RunStory {
     /// Where it stands.
     #[serde(flatten)]
     pub run: RunView,
+    /// What it said of itself last, if it ever did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub progress: Option<Progress>,
     /// What was reported, oldest first.
     pub reports: Vec<Report>,
+}
+
+/// What an attempt said of itself while it ran.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Progress {
+    /// The attempt.
+    pub attempt: u32,
+    /// How much of it is done.
+    pub percent: Option<u8>,
+    /// What it is doing.
+    pub message: Option<String>,
+    /// The last lines of its log.
+    pub log: Vec<String>,
+    /// When it said so.
+    #[serde(serialize_with = "rfc3339")]
+    pub at: Timestamp,
 }
 
 /// The longest error or text result that is kept, in bytes.
@@ -247,10 +270,47 @@ pub fn clip(text: &str) -> String {
     format!("[… {start} bytes left out] {}", &clean[start..])
 }
 
+/// The JSON text of a result that is stored: nothing for null; no NUL character, which Postgres refuses within JSON too; and if
+/// it is too long, the end of it as a string, since half a JSON text is none.
+#[must_use]
+pub fn result_text(mut value: Value) -> Option<String> {
+    if value.is_null() {
+        return None;
+    }
+    let mut text = value.to_string();
+    if text.contains("\\u0000") {
+        replace_nul(&mut value);
+        text = value.to_string();
+    }
+    if text.len() > TEXT_MAX {
+        let plain = if let Value::String(plain) = value { plain } else { text };
+        text = Value::String(clip(&plain)).to_string();
+    }
+    Some(text)
+}
+
+fn replace_nul(value: &mut Value) {
+    match value {
+        Value::String(text) if text.contains('\0') => *text = text.replace('\0', "\u{fffd}"),
+        Value::Array(items) => items.iter_mut().for_each(replace_nul),
+        Value::Object(map) => {
+            for (mut key, mut item) in std::mem::take(map) {
+                if key.contains('\0') {
+                    key = key.replace('\0', "\u{fffd}");
+                }
+                replace_nul(&mut item);
+                map.insert(key, item);
+            }
+        }
+        _ => {}
+    }
+}
+
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn codes_and_words_are_one_to_one() {
@@ -275,5 +335,17 @@ mod tests {
         let long = format!("{}é!", "é".repeat(TEXT_MAX));
         let short = clip(&long);
         assert!(short.len() < TEXT_MAX + 60 && short.ends_with("é!"), "{}", short.len());
+    }
+
+    #[test]
+    fn results_fit_every_store() {
+        assert_eq!(result_text(Value::Null), None);
+        assert_eq!(result_text(json!({ "a": [1] })).as_deref(), Some("{\"a\":[1]}"));
+        let nul = result_text(json!({ "k\0": ["a\0b", { "x": "\0" }] })).unwrap_or_default();
+        assert_eq!(nul, "{\"k\u{fffd}\":[\"a\u{fffd}b\",{\"x\":\"\u{fffd}\"}]}");
+        let long = result_text(json!(vec![1; 20_000])).unwrap_or_default();
+        assert!(
+            long.len() < TEXT_MAX + 100 && serde_json::from_str::<Value>(&long).is_ok_and(|value| value.is_string())
+        );
     }
 }

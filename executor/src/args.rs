@@ -10,6 +10,7 @@ use leasehold_common::command::{VariableError, check_variable};
 use leasehold_common::id::QueueName;
 use leasehold_ops::args::duration;
 use leasehold_store::PoolOptions;
+use url::Url;
 
 use crate::options::ExecutorOptions;
 
@@ -53,6 +54,10 @@ pub struct ExecutorArgs {
     #[arg(long, env = "LEASEHOLD_ALLOW_NET", value_name = "CIDR", value_parser = network, value_delimiter = ',')]
     pub allow_net: Vec<IpNet>,
 
+    /// Where endpoints that answer 202 report: the address under which they reach the schedulers' --callback-listen
+    #[arg(long, env = "LEASEHOLD_PUBLIC_URL", value_name = "URL", value_parser = public_url)]
+    pub public_url: Option<Url>,
+
     /// Where programs run, and what a relative program path is relative to
     #[arg(long, env = "LEASEHOLD_WORKDIR", default_value = ".", value_name = "DIR")]
     pub workdir: PathBuf,
@@ -91,6 +96,7 @@ impl ExecutorArgs {
             drain_timeout: self.drain_timeout,
             allow_commands: self.allow_commands,
             allow_net: self.allow_net.clone(),
+            public_url: self.public_url.clone(),
             workdir: self.workdir.clone(),
             allow_any_cwd: self.allow_any_cwd,
             command_env: self.command_env.clone(),
@@ -118,6 +124,14 @@ fn variable(name: &str) -> Result<String, String> {
         VariableError::Malformed(_) => format!("{error}; write its name alone, as in AWS_REGION"),
         VariableError::Reserved(_) => error.to_string(),
     })
+}
+
+/// Where callbacks are served: a URL to which a path can be added.
+fn public_url(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    let plain = |url: &Url| url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
+    url.filter(plain)
+        .ok_or_else(|| "write a URL without credentials and query, as in https://jobs.example.com".to_owned())
 }
 
 /// A network, or one address.

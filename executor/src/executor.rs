@@ -32,6 +32,7 @@ use crate::heartbeat::Heartbeat;
 use crate::live::{Live, StopCause};
 use crate::metric;
 use crate::misfits;
+use crate::notes::Notes;
 use crate::options::ExecutorOptions;
 use crate::program::Settings;
 use crate::reporter::{Reporter, Tally};
@@ -73,12 +74,14 @@ pub struct Summary {
     pub stale: u64,
     /// Not reported, because the store could not be reached until the end or refused the report.
     pub dropped: u64,
+    /// Left open: their endpoints report them.
+    pub opened: u64,
 }
 
 impl From<Tally> for Summary {
     fn from(tally: Tally) -> Self {
-        let Tally { succeeded, failed, dead, cancelled, released, stale, dropped } = tally;
-        Self { succeeded, failed, dead, cancelled, released, stale, dropped }
+        let Tally { succeeded, failed, dead, cancelled, released, stale, dropped, opened } = tally;
+        Self { succeeded, failed, dead, cancelled, released, stale, dropped, opened }
     }
 }
 
@@ -251,11 +254,15 @@ impl Work {
         let (reports, received) = mpsc::unbounded_channel();
         let (closing, stop) = (CancellationToken::new(), CancellationToken::new());
         let charges = Arc::new(Charges::default());
+        let notes = Arc::new(Notes::default());
         let runner = Arc::new(Runner {
             handlers: Arc::new(handlers_of(handlers, states, &options)),
             live: Arc::clone(&live),
             reports,
             charges: Arc::clone(&charges),
+            notes: Arc::clone(&notes),
+            store: Arc::clone(&store),
+            public_url: options.public_url.clone().map(Arc::new),
             running: TaskTracker::new(),
             grace: options.stop_grace,
             stopping: shutdown.clone(),
@@ -276,6 +283,7 @@ impl Work {
             id,
             Arc::clone(&live),
             Arc::clone(&wake),
+            Arc::clone(&notes),
             closing.clone(),
             health.part("reporter", None),
         );
@@ -306,6 +314,7 @@ impl Work {
         Parts {
             id,
             charges: tokio::spawn(charges.run(Arc::clone(&store), stop.clone())),
+            notes: tokio::spawn(notes.run(Arc::clone(&store), stop.clone())),
             store,
             live,
             running: runner.running.clone(),
@@ -354,6 +363,7 @@ struct Parts {
     heartbeat: JoinHandle<()>,
     announcer: JoinHandle<()>,
     charges: JoinHandle<()>,
+    notes: JoinHandle<()>,
     /// Tells the reporter that no run is left.
     closing: CancellationToken,
     /// Tells the others to end.
@@ -399,12 +409,13 @@ impl Parts {
         let _ = self.heartbeat.await;
         let _ = self.announcer.await;
         let _ = self.charges.await;
+        let _ = self.notes.await;
         if let Ok(Err(error)) = timeout(Duration::from_secs(5), self.store.retire(id)).await {
             tracing::warn!(%error, "this executor stays on the list until it is forgotten");
         }
-        let Tally { succeeded, failed, dead, cancelled, released, stale, dropped } = tally;
+        let Tally { succeeded, failed, dead, cancelled, released, stale, dropped, opened } = tally;
         tracing::info!(
-            executor = %id, succeeded, failed, dead, cancelled, released, stale, dropped, "executor stopped"
+            executor = %id, succeeded, failed, dead, cancelled, released, stale, dropped, opened, "executor stopped"
         );
         tally.into()
     }

@@ -42,6 +42,9 @@ pub(crate) struct State {
     pub(crate) cancel: Vec<CorrelationId>,
     pub(crate) reports: Vec<AttemptReport>,
     pub(crate) finished: Vec<ClaimId>,
+    pub(crate) tokens: Vec<(Attempt, TokenHash)>,
+    pub(crate) opened: Vec<Opening>,
+    pub(crate) notes: Vec<Note>,
     pub(crate) charged: Vec<Charge>,
     pub(crate) served: Vec<Served>,
     pub(crate) announced: Vec<ExecutorInfo>,
@@ -244,6 +247,40 @@ impl Queue for Fake {
     async fn tenants_by_id(&self, ids: &[TenantId]) -> StoreResult<Vec<(Tenant, i64)>> {
         let state = self.begin("tenants_by_id")?;
         Ok(ids.iter().filter_map(|id| state.tenants.get(id).cloned()).collect())
+    }
+}
+
+#[async_trait]
+impl Callbacks for Fake {
+    async fn expect(&self, tokens: &[(Attempt, TokenHash)]) -> StoreResult<Vec<Attempt>> {
+        let mut state = self.begin("expect")?;
+        let held = |of: &Attempt| state.claims.get(&of.claim).is_some_and(|runs| runs.contains(&(of.id, of.attempt)));
+        let kept: Vec<_> = tokens.iter().filter(|(of, _)| held(of)).copied().collect();
+        state.tokens.extend(&kept);
+        Ok(kept.into_iter().map(|(of, _)| of).collect())
+    }
+    async fn open(&self, openings: &[Opening]) -> StoreResult<Vec<Settled>> {
+        let mut state = self.begin("open")?;
+        let mut answers = Vec::new();
+        for opening in openings {
+            let Attempt { id, attempt, claim } = opening.attempt;
+            let held = state.claims.get_mut(&claim).is_some_and(|runs| runs.remove(&(id, attempt)));
+            answers.push(if held { Settled::Recorded } else { Settled::Stale });
+            if held {
+                state.opened.push(opening.clone());
+            }
+        }
+        Ok(answers)
+    }
+    async fn callback(&self, _: CorrelationId, _: &TokenHash) -> StoreResult<Option<Callback>> {
+        not_an_executors_call!()
+    }
+    async fn keep_open(&self, _: Attempt) -> StoreResult<Option<Duration>> {
+        not_an_executors_call!()
+    }
+    async fn note(&self, notes: &[Note]) -> StoreResult<()> {
+        self.begin("note")?.notes.extend(notes.iter().cloned());
+        Ok(())
     }
 }
 

@@ -53,6 +53,7 @@
 //! | `reporter` | bringing reports to the store, many at once |
 //! | `heartbeat` | keeping claims, and ending runs whose claim is lost |
 //! | `charges` | telling the store what runs took, so that tenants share fairly |
+//! | `notes` | what runs say of themselves while they run |
 //! | `announcer` | the list of executors that people see |
 //! | `misfits` | payloads that their handlers cannot read |
 //! | `live` | claims, runs and slots of this process |
@@ -74,6 +75,7 @@ mod heartbeat;
 mod live;
 mod metric;
 mod misfits;
+mod notes;
 mod options;
 pub mod program;
 mod recipes;

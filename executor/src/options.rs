@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use leasehold_common::clock::BootClock;
 use leasehold_common::id::QueueName;
 use leasehold_store::PoolOptions;
+use url::Url;
 
 /// How an executor works. [`Default`] is what the binary's flags default to.
 #[derive(Clone, Debug)]
@@ -28,6 +29,8 @@ pub struct ExecutorOptions {
     pub allow_commands: bool,
     /// Networks beyond the public internet that `http` handlers may reach.
     pub allow_net: Vec<IpNet>,
+    /// Where endpoints that answer 202 report, as they see it; without it, jobs with `callback` fail.
+    pub public_url: Option<Url>,
     /// Where programs run, and what a relative program path is relative to.
     pub workdir: PathBuf,
     /// Whether a program may be started in a folder that is not below [`ExecutorOptions::workdir`].
@@ -51,6 +54,7 @@ impl Default for ExecutorOptions {
             poll: Duration::from_secs(1),
             allow_commands: false,
             allow_net: Vec::new(),
+            public_url: None,
             workdir: PathBuf::from("."),
             allow_any_cwd: false,
             command_env: Vec::new(),

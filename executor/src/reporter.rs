@@ -26,6 +26,7 @@ use uuid::Uuid;
 use crate::backoff::Backoff;
 use crate::live::Live;
 use crate::metric;
+use crate::notes::Notes;
 use crate::runner::Ended;
 use crate::wake::Wake;
 
@@ -45,6 +46,7 @@ pub(crate) struct Tally {
     pub(crate) released: u64,
     pub(crate) stale: u64,
     pub(crate) dropped: u64,
+    pub(crate) opened: u64,
 }
 
 /// See the module.
@@ -53,6 +55,7 @@ pub(crate) struct Reporter {
     executor: Uuid,
     live: Arc<Live>,
     wake: Arc<Wake>,
+    notes: Arc<Notes>,
     /// All runs have ended: what is in the channel is the last.
     closing: CancellationToken,
     health: Part,
@@ -65,11 +68,12 @@ impl Reporter {
         executor: Uuid,
         live: Arc<Live>,
         wake: Arc<Wake>,
+        notes: Arc<Notes>,
         closing: CancellationToken,
         health: Part,
     ) -> Self {
         health.ready("");
-        Self { store, executor, live, wake, closing, health, tally: Tally::default() }
+        Self { store, executor, live, wake, notes, closing, health, tally: Tally::default() }
     }
 
     /// Settles until the channel is closed and empty.
@@ -136,25 +140,42 @@ impl Reporter {
     }
 
     async fn try_settle(&self, batch: &[Ended]) -> Result<Vec<Settled>, StoreError> {
+        self.notes.finish(&self.store, batch.iter().map(|ended| ended.report.id)).await;
         let finished = self.live.closing(&count(batch));
         let sent = Instant::now();
+        let openings: Vec<_> = batch.iter().filter_map(|ended| ended.opening.clone()).collect();
+        // First those that are left open: a claim of which nothing is left is dropped with the reports.
+        let opened = if openings.is_empty() { Vec::new() } else { self.store.open(&openings).await? };
         let reports: Vec<AttemptReport> = batch
             .iter()
+            .filter(|ended| ended.opening.is_none())
             .map(|ended| AttemptReport { ended_ago: sent.duration_since(ended.at), ..ended.report.clone() })
             .collect();
-        let answers = self.store.settle(self.executor, &reports, &finished).await?;
+        let mut settled = self.store.settle(self.executor, &reports, &finished).await?.into_iter();
         histogram!(metric::SETTLE).record(sent.elapsed());
-        Ok(answers)
+        let mut opened = opened.into_iter();
+        let answer = |ended: &Ended| if ended.opening.is_some() { opened.next() } else { settled.next() };
+        Ok(batch.iter().map(answer).map(|answer| answer.unwrap_or(Settled::Stale)).collect())
     }
 
     fn answered(&mut self, batch: &[Ended], answers: &[Settled], repeated: bool) {
         for (ended, answer) in batch.iter().zip(answers) {
             match answer {
+                Settled::Recorded if ended.opening.is_some() => self.opened(),
+                // Its endpoint was quicker and has reported, most likely.
+                Settled::Stale if ended.opening.is_some() => tracing::debug!(
+                    correlation_id = %ended.report.id, attempt = ended.report.attempt, "is not left open: it is over"
+                ),
                 Settled::Recorded => self.recorded(ended.report.verdict),
                 Settled::Stale => self.stale(ended, repeated),
             }
         }
         self.settled(batch);
+    }
+
+    fn opened(&mut self) {
+        self.tally.opened += 1;
+        counter!(metric::RUNS, "outcome" => "opened").increment(1);
     }
 
     fn recorded(&mut self, verdict: Verdict) {

@@ -17,7 +17,7 @@ use leasehold_common::definition::Tenant;
 use leasehold_common::id::{JobName, TenantId};
 use leasehold_common::retry::RetryPolicy;
 use leasehold_common::run::{Cause, clip};
-use leasehold_common::store::{AttemptReport, ClaimedRun, Verdict};
+use leasehold_common::store::{Attempt, AttemptReport, ClaimedRun, Opening, SharedStore, Verdict};
 use leasehold_common::template::{RunScope, Scope, render_json};
 use metrics::histogram;
 use serde_json::Value;
@@ -27,16 +27,19 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::Instrument;
+use url::Url;
 
 use crate::charges::Charges;
 use crate::handler::command::CommandHandler;
 use crate::handler::databases::Databases;
 use crate::handler::http::HttpHandler;
+use crate::handler::http::callback::Handover;
 use crate::handler::service::Registered;
 use crate::handler::state::States;
 use crate::handler::{HandlerError, RunContext};
 use crate::live::{Live, StopCause, Ticket};
 use crate::metric;
+use crate::notes::Notes;
 use crate::recipes::{Action, Prepared, Recipe};
 use crate::verdict::{Ending, Judgement, judge};
 
@@ -49,6 +52,9 @@ const LAST_WORD: Duration = Duration::from_secs(2);
 pub(crate) struct Ended {
     /// As the store takes it, but for `ended_ago`.
     pub(crate) report: AttemptReport,
+    /// If the endpoint has taken the run and reports by itself, how; `report` is then what becomes of it if no report
+    /// comes.
+    pub(crate) opening: Option<Opening>,
     pub(crate) at: Instant,
     /// For the log.
     pub(crate) tenant: TenantId,
@@ -96,6 +102,10 @@ pub(crate) struct Runner {
     pub(crate) live: Arc<Live>,
     pub(crate) reports: UnboundedSender<Ended>,
     pub(crate) charges: Arc<Charges>,
+    pub(crate) notes: Arc<Notes>,
+    /// For handlers that leave their run open, and where callbacks are served.
+    pub(crate) store: SharedStore,
+    pub(crate) public_url: Option<Arc<Url>>,
     pub(crate) running: TaskTracker,
     pub(crate) grace: Duration,
     /// Cancelled when no new work may begin.
@@ -120,7 +130,7 @@ impl Runner {
     pub(crate) fn give_back(&self, run: &ClaimedRun, ticket: &Ticket) {
         let said = Some(Err(HandlerError::new("the run had not been started")));
         let ending = Ending::Stopped { cause: StopCause::Drained, said };
-        self.report(run, ticket, judge(ending, &RetryPolicy::default(), 0, 0.0), Duration::ZERO);
+        self.report(run, ticket, judge(ending, &RetryPolicy::default(), 0, 0.0), Duration::ZERO, None);
     }
 
     async fn run(&self, prepared: Prepared, ticket: Ticket) {
@@ -129,8 +139,10 @@ impl Runner {
         if run.attempt == 1 && run.cause == Cause::Schedule {
             histogram!(metric::LATENESS).record(lateness(run.scheduled_for));
         }
+        let attempt = Attempt { id: run.id, attempt: run.attempt, claim: ticket.claim() };
+        let handover = Handover::new(Arc::clone(&self.store), self.public_url.clone(), attempt);
         let ending = match tenant {
-            Some(tenant) => match self.context(&run, &recipe, tenant, &ticket) {
+            Some(tenant) => match self.context(&run, &recipe, tenant, &ticket, handover.clone()) {
                 Ok(context) => self.attempt(&recipe, context, &ticket).await,
                 Err(error) => Some(Ending::Returned(Err(error))),
             },
@@ -145,12 +157,27 @@ impl Runner {
         histogram!(metric::RUN).record(duration);
         // Crashed attempts count, given back ones do not.
         let failures = run.attempt.saturating_sub(run.released);
+        if let Some(spec) = handover.taken().filter(|_| ending.is_success()) {
+            let silent = Ending::TimedOut { limit: spec.within, said: None };
+            let judgement = judge(silent, &recipe.retry, failures, rand::random());
+            let retry = if let Verdict::Retry(wait) = judgement.verdict { Some(wait) } else { None };
+            tracing::debug!(within = ?spec.within, "left open: the endpoint reports by itself");
+            let opening = Opening { attempt, within: spec.within, total: spec.total, retry };
+            return self.report(&run, &ticket, judgement, duration, Some(opening));
+        }
         let judgement = judge(ending, &recipe.retry, failures, rand::random());
         log(judgement.verdict, duration, judgement.error.as_deref());
-        self.report(&run, &ticket, judgement, duration);
+        self.report(&run, &ticket, judgement, duration, None);
     }
 
-    fn report(&self, run: &ClaimedRun, ticket: &Ticket, judgement: Judgement, duration: Duration) {
+    fn report(
+        &self,
+        run: &ClaimedRun,
+        ticket: &Ticket,
+        judgement: Judgement,
+        duration: Duration,
+        opening: Option<Opening>,
+    ) {
         let Judgement { verdict, result, error } = judgement;
         let report = AttemptReport {
             id: run.id,
@@ -162,7 +189,7 @@ impl Runner {
             result,
             error,
         };
-        let ended = Ended { report, at: Instant::now(), tenant: run.tenant.clone(), job: run.job.clone() };
+        let ended = Ended { report, opening, at: Instant::now(), tenant: run.tenant.clone(), job: run.job.clone() };
         self.live.reported();
         // The reporter outlives all runs; if it is gone, so is the process.
         let _ = self.reports.send(ended);
@@ -206,6 +233,7 @@ impl Runner {
         recipe: &Recipe,
         tenant: Arc<Tenant>,
         ticket: &Ticket,
+        handover: Handover,
     ) -> Result<RunContext, HandlerError> {
         let scope = RunScope { correlation_id: run.id, attempt: run.attempt, scheduled_for: run.scheduled_for };
         let payload = match recipe.payload.as_deref().filter(|_| recipe.templated) {
@@ -220,7 +248,9 @@ impl Runner {
             .with_cancellation(ticket.token())
             .with_timeout(recipe.timeout)
             .with_databases(self.handlers.databases.clone())
-            .with_states(self.handlers.states.clone());
+            .with_states(self.handlers.states.clone())
+            .with_notebook(self.notes.of(handover.attempt()))
+            .with_handover(handover);
         Ok(context)
     }
 

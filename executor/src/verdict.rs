@@ -3,15 +3,12 @@
 use std::time::Duration;
 
 use leasehold_common::retry::RetryPolicy;
-use leasehold_common::run::{TEXT_MAX, clip};
+use leasehold_common::run::{clip, result_text};
 use leasehold_common::store::Verdict;
 use serde_json::Value;
 
 use crate::handler::HandlerError;
 use crate::live::StopCause;
-
-/// The longest wait that an endpoint can ask for.
-const AFTER_MAX: Duration = Duration::from_secs(3_600);
 
 /// How an attempt ended.
 #[derive(Debug)]
@@ -32,6 +29,13 @@ pub(crate) enum Ending {
         /// What it said when it was told; `None` if it had to be ended by force.
         said: Option<Result<Value, HandlerError>>,
     },
+}
+
+impl Ending {
+    /// Whether the handler did its work, even if it was told to stop meanwhile.
+    pub(crate) fn is_success(&self) -> bool {
+        matches!(self, Self::Returned(Ok(_)) | Self::Stopped { said: Some(Ok(_)), .. })
+    }
 }
 
 /// What is reported.
@@ -67,15 +71,9 @@ fn success(value: Value) -> Judgement {
 }
 
 fn failure(error: &HandlerError, retry: &RetryPolicy, failures: u32, chance: f64) -> Judgement {
-    let wait = if error.retry { retry.after_failure(failures, chance) } else { None };
-    let wait = wait.map(|wait| error.after.map_or(wait, |after| wait.max(asked(after, chance))));
+    let wait = if error.retry { retry.after_failure_asking(error.after, failures, chance) } else { None };
     let verdict = wait.map_or(Verdict::Dead, Verdict::Retry);
     Judgement { verdict, result: None, error: Some(clip(&error.message)) }
-}
-
-/// The wait that an endpoint has asked for, and up to a quarter more: all that it sent away should not come back at once.
-fn asked(after: Duration, chance: f64) -> Duration {
-    after.min(AFTER_MAX).mul_f64(1.0 + 0.25 * chance.clamp(0.0, 1.0))
 }
 
 fn stopped(verdict: Verdict, what: &str, said: Option<Result<Value, HandlerError>>) -> Judgement {
@@ -88,41 +86,6 @@ fn ended(what: String, said: Option<Result<Value, HandlerError>>) -> String {
         Some(Err(error)) => format!("{what}; {error}"),
         Some(Ok(_)) => what,
         None => format!("{what}; the handler did not stop and was ended by force"),
-    }
-}
-
-/// The JSON text that is stored: nothing for null; no NUL character, which Postgres refuses within JSON too; and if
-/// it is too long, the end of it as a string, since half a JSON text is none.
-fn result_text(mut value: Value) -> Option<String> {
-    if value.is_null() {
-        return None;
-    }
-    let mut text = value.to_string();
-    if text.contains("\\u0000") {
-        replace_nul(&mut value);
-        text = value.to_string();
-    }
-    if text.len() > TEXT_MAX {
-        let plain = if let Value::String(plain) = value { plain } else { text };
-        text = Value::String(clip(&plain)).to_string();
-    }
-    Some(text)
-}
-
-fn replace_nul(value: &mut Value) {
-    match value {
-        Value::String(text) if text.contains('\0') => *text = text.replace('\0', "\u{fffd}"),
-        Value::Array(items) => items.iter_mut().for_each(replace_nul),
-        Value::Object(map) => {
-            for (mut key, mut item) in std::mem::take(map) {
-                if key.contains('\0') {
-                    key = key.replace('\0', "\u{fffd}");
-                }
-                replace_nul(&mut item);
-                map.insert(key, item);
-            }
-        }
-        _ => {}
     }
 }
 
@@ -163,7 +126,7 @@ mod tests {
         assert_eq!(after(60, 1, 0.0), Verdict::Retry(Duration::from_secs(60)));
         assert_eq!(after(60, 1, 1.0), Verdict::Retry(Duration::from_secs(75)));
         assert_eq!(after(0, 2, 0.0), Verdict::Retry(Duration::from_secs(2)), "the job's own wait is longer");
-        assert_eq!(after(u64::MAX, 1, 0.0), Verdict::Retry(AFTER_MAX));
+        assert_eq!(after(u64::MAX, 1, 0.0), Verdict::Retry(RetryPolicy::ASKED_MAX));
         assert_eq!(after(60, 3, 0.0), Verdict::Dead);
         let permanent = HandlerError::permanent("no").retry_after(Duration::from_secs(60));
         assert_eq!(rule(Ending::Returned(Err(permanent)), 1).verdict, Verdict::Dead);
@@ -192,17 +155,5 @@ mod tests {
         for cause in [StopCause::Cancelled, StopCause::Drained] {
             assert_eq!(rule(stop(cause, Some(Ok(json!(7)))), 1).verdict, Verdict::Succeeded);
         }
-    }
-
-    #[test]
-    fn results_fit_every_store() {
-        assert_eq!(result_text(Value::Null), None);
-        assert_eq!(result_text(json!({ "a": [1] })).as_deref(), Some("{\"a\":[1]}"));
-        let nul = result_text(json!({ "k\0": ["a\0b", { "x": "\0" }] })).unwrap_or_default();
-        assert_eq!(nul, "{\"k\u{fffd}\":[\"a\u{fffd}b\",{\"x\":\"\u{fffd}\"}]}");
-        let long = result_text(json!(vec![1; 20_000])).unwrap_or_default();
-        assert!(
-            long.len() < TEXT_MAX + 100 && serde_json::from_str::<Value>(&long).is_ok_and(|value| value.is_string())
-        );
     }
 }

@@ -15,6 +15,8 @@
 //! | `pruner` | deletes reports past their age | 1 min |
 //! | `reconciler` | keeps tenants and jobs as the config in force and its live sources say | as the config says |
 //!
+//! Beside them, leader or not, a replica may serve [`callbacks`]: the reports of endpoints that answered 202.
+//!
 //! Invariants: a service asks [`LeaderTerm::trusted`] before each write (I4), and the store checks the term within each
 //! write (I3). The first makes a late write rare, the second makes it harmless.
 //!
@@ -22,6 +24,7 @@
 //! fanned out before goes on without a leader.
 
 pub mod args;
+pub mod callbacks;
 mod dispatcher;
 mod duties;
 mod elector;

@@ -11,6 +11,7 @@ use leasehold_ops::queues::Queues;
 use leasehold_ops::server::{self, OpsServer};
 use leasehold_ops::{exit, recorder, shutdown, telemetry};
 use leasehold_scheduler::args::SchedulerArgs;
+use leasehold_scheduler::callbacks::{self, CallbackArgs, CallbackServer};
 use leasehold_scheduler::{Scheduler, SchedulerOptions};
 use tokio_util::sync::CancellationToken;
 
@@ -26,6 +27,9 @@ struct Cli {
 
     #[command(flatten)]
     scheduler: SchedulerArgs,
+
+    #[command(flatten)]
+    callbacks: CallbackArgs,
 
     #[command(flatten)]
     ops: OpsArgs<7071>,
@@ -54,7 +58,11 @@ async fn run(cli: Cli) -> Result<ExitCode, ExitCode> {
     };
     if let Some((scheduler, store)) = scheduled {
         queues.opened(store.clone());
+        let callbacks = serve_callbacks(&cli.callbacks, &store).await?;
         scheduler.run(shutdown).await;
+        if let Some(callbacks) = callbacks {
+            callbacks.stop().await;
+        }
         store.close().await;
     }
     ops.stop().await;
@@ -67,6 +75,12 @@ async fn start_ops(args: &OpsArgs<7071>, health: &Health, queues: &Queues) -> Re
     server::serve(args.ops_listen, health.clone(), metrics, queues.route(), CancellationToken::new())
         .await
         .map_err(|error| exit::failure(exit::FAILED, error))
+}
+
+async fn serve_callbacks(args: &CallbackArgs, store: &SharedStore) -> Result<Option<CallbackServer>, ExitCode> {
+    let Some(address) = args.callback_listen else { return Ok(None) };
+    let served = callbacks::serve(address, store.clone()).await;
+    served.map(Some).map_err(|error| exit::failure(exit::FAILED, error))
 }
 
 async fn open(cli: &Cli, options: SchedulerOptions, health: &Health) -> Result<(Scheduler, SharedStore), ExitCode> {

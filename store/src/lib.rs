@@ -25,7 +25,9 @@ use leasehold_common::id::QueueName;
 use leasehold_common::lease::LeaseKind;
 use leasehold_common::limit::GateId;
 use leasehold_common::run::Outcome;
-use leasehold_common::store::{DueBatch, DueJob, ErrorKind, LATE, Lease, Pause, SharedStore, StoreError, StoreResult};
+use leasehold_common::store::{
+    DueBatch, DueJob, ErrorKind, LATE, Lease, Pause, Settled, SharedStore, StoreError, StoreResult,
+};
 
 use rand::seq::SliceRandom as _;
 
@@ -41,6 +43,9 @@ pub use sqlx;
 
 /// The error of a run that was held by an executor that is gone.
 const LOST_EXECUTOR: &str = "the executor was lost: its claim expired without a heartbeat";
+
+/// The error of a run that its endpoint kept open and did not report.
+const NOT_REPORTED: &str = "timed out: the endpoint answered 202, and its report did not come in time";
 
 /// The error of a run that was cancelled before it started.
 const CANCELLED_ON_REQUEST: &str = "cancelled on request";
@@ -108,6 +113,11 @@ fn all_written(written: u64, jobs: usize) -> StoreResult<()> {
     }
     let what = "two jobs came to the same key; give one of them another name";
     Err(StoreError::new(ErrorKind::Invalid, "apply the catalog", what))
+}
+
+/// The answer to a guarded write about an attempt.
+fn settled(matched: bool) -> Settled {
+    if matched { Settled::Recorded } else { Settled::Stale }
 }
 
 /// Gates of a job as both stores keep or read them: a JSON list, nothing for none.

@@ -9,10 +9,11 @@ macro_rules! readers {
         use leasehold_common::id::{CorrelationId, JobKey, JobName, TenantId};
         use leasehold_common::lease::{Leader, LeaseKind};
         use leasehold_common::limit::GateId;
-        use leasehold_common::run::{Cause, Outcome, Report, RunState, RunView};
+        use leasehold_common::run::{Cause, Outcome, Progress, Report, RunState, RunView};
         use leasehold_common::store::{
-            ConfigInForce, DueJob, ErrorKind, ExecutorView, HandledJob, JobHistory, JobVersion, JobView, Pass, Pause,
-            PauseView, RosterState, SlowJob, SourceView, StoreError, StoreResult,
+            Attempt, AttemptReport, Callback, ConfigInForce, DueJob, ErrorKind, ExecutorView, HandledJob, JobHistory,
+            JobVersion, JobView, LiveCallback, Pass, Pause, PauseView, RosterState, SlowJob, SourceView, StoreError,
+            StoreResult, Verdict,
         };
         use sqlx::Row as _;
         use uuid::Uuid;
@@ -325,7 +326,7 @@ macro_rules! readers {
             Ok((at(row, 0)?, state(row, 1)?))
         }
 
-        /// id, tenant, job, cause, due, state, attempt, not before, started, executor.
+        /// id, tenant, job, cause, due, state, attempt, not before, started, executor, percent.
         pub(crate) fn live_run(row: &$row) -> StoreResult<RunView> {
             Ok(RunView {
                 correlation_id: id(row, 0)?,
@@ -340,14 +341,61 @@ macro_rules! readers {
                 started_at: at_opt(row, 8)?,
                 finished_at: None,
                 executor: get::<Option<Uuid>>(row, 9)?.map(|id| id.to_string()),
+                percent: percent(row, 10)?,
                 error: None,
             })
+        }
+
+        fn percent(row: &$row, index: usize) -> StoreResult<Option<u8>> {
+            Ok(get::<Option<i16>>(row, index)?.and_then(|percent| u8::try_from(percent).ok()))
+        }
+
+        /// attempt, percent, message, log, at.
+        pub(crate) fn progress(row: &$row) -> StoreResult<Progress> {
+            Ok(Progress {
+                attempt: count(row, 0)?,
+                percent: percent(row, 1)?,
+                message: get(row, 2)?,
+                log: get::<Option<&str>>(row, 3)?.unwrap_or_default().lines().map(str::to_owned).collect(),
+                at: at(row, 4)?,
+            })
+        }
+
+        /// attempt, claim, running for: the end of a run that is open and that somebody cancels.
+        pub(crate) fn cancelled(row: &$row, id: CorrelationId) -> StoreResult<AttemptReport> {
+            Ok(AttemptReport {
+                id,
+                claim: get(row, 1)?,
+                attempt: count(row, 0)?,
+                verdict: Verdict::Cancelled,
+                duration: crate::clock::span_of(get(row, 2)?),
+                ended_ago: std::time::Duration::ZERO,
+                result: None,
+                error: Some(crate::CANCELLED_ON_REQUEST.to_owned()),
+            })
+        }
+
+        /// attempt, claim, tenant, job, definition, released, running for, open, outcome; from claim to running for null if
+        /// the attempt is over.
+        pub(crate) fn callback(row: &$row, id: CorrelationId) -> StoreResult<Callback> {
+            let Some(claim) = get::<Option<Uuid>>(row, 1)? else {
+                return Ok(Callback::Over(get::<Option<i16>>(row, 8)?.and_then(Outcome::from_code)));
+            };
+            Ok(Callback::Live(Box::new(LiveCallback {
+                attempt: Attempt { id, attempt: count(row, 0)?, claim },
+                tenant: name::<TenantId>(row, 2)?,
+                job: name::<JobName>(row, 3)?,
+                definition: definition_id(row, 4)?,
+                released: count(row, 5)?,
+                running_for: crate::clock::span_of(get(row, 6)?),
+                open: get(row, 7)?,
+            })))
         }
     };
 }
 pub(crate) use readers;
 
-use leasehold_common::run::{Report, RunState, RunStory, RunView};
+use leasehold_common::run::{Progress, Report, RunState, RunStory, RunView};
 use leasehold_common::store::RunFilter;
 
 /// The run that a terminal report is the record of.
@@ -365,12 +413,13 @@ pub(crate) fn ended_run(report: Report) -> RunView {
         started_at: report.started_at,
         finished_at: Some(report.finished_at),
         executor: report.executor,
+        percent: None,
         error: report.error,
     }
 }
 
 /// Where a run stands and what was reported of it; `None` if neither is known.
-pub(crate) fn story(live: Option<RunView>, reports: Vec<Report>) -> Option<RunStory> {
+pub(crate) fn story(live: Option<RunView>, reports: Vec<Report>, progress: Option<Progress>) -> Option<RunStory> {
     let run = match live {
         Some(mut run) => {
             run.error = reports.last().and_then(|report| report.error.clone());
@@ -378,7 +427,7 @@ pub(crate) fn story(live: Option<RunView>, reports: Vec<Report>) -> Option<RunSt
         }
         None => ended_run(reports.last()?.clone()),
     };
-    Some(RunStory { run, reports })
+    Some(RunStory { run, progress, reports })
 }
 
 /// Puts runs that are live and runs that are over into one list, the latest due time first.

@@ -28,6 +28,13 @@ macro_rules! each_trait {
             retire(executor: Uuid) -> ();
             tenants_by_id(ids: &[TenantId]) -> Vec<(Tenant, i64)>;
         );
+        $with!(Callbacks:
+            expect(tokens: &[(Attempt, TokenHash)]) -> Vec<Attempt>;
+            open(openings: &[Opening]) -> Vec<Settled>;
+            callback(id: CorrelationId, token: &TokenHash) -> Option<Callback>;
+            keep_open(attempt: Attempt) -> Option<Duration>;
+            note(notes: &[Note]) -> ();
+        );
         $with!(Runs:
             reports(after: i64, filter: &RunFilter, limit: u32) -> (Vec<Report>, i64);
             last_seq() -> i64;

@@ -22,6 +22,7 @@ pub struct Asked {
 /// What it answers.
 #[derive(Clone, Debug)]
 pub struct Answer {
+    status: &'static str,
     body: String,
     etag: Option<String>,
 }
@@ -30,7 +31,13 @@ impl Answer {
     /// 200 with this body.
     #[must_use]
     pub fn json(body: &Value) -> Self {
-        Self { body: body.to_string(), etag: None }
+        Self { status: "200 OK", body: body.to_string(), etag: None }
+    }
+
+    /// 202.
+    #[must_use]
+    pub fn accepted() -> Self {
+        Self { status: "202 Accepted", body: String::new(), etag: None }
     }
 
     /// With this tag: whoever has it already is told so with 304.
@@ -91,6 +98,12 @@ impl Endpoint {
         self.answered.lock().unwrap().iter().map(|index| asked[*index].clone()).collect()
     }
 
+    /// How often it was asked so far.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.asked.lock().unwrap().len()
+    }
+
     /// What was asked so far.
     #[must_use]
     pub fn asked(&self) -> Vec<Asked> {
@@ -113,7 +126,7 @@ impl Endpoint {
         let mut body = vec![0; length];
         reader.read_exact(&mut body).await?;
         let line = line.trim_end().trim_end_matches(" HTTP/1.1").to_owned();
-        let Answer { body: answer, etag } = self.answer.lock().unwrap().clone();
+        let Answer { status, body: answer, etag } = self.answer.lock().unwrap().clone();
         let known = etag.is_some() && headers.get("if-none-match") == etag.as_ref();
         let index = {
             let mut asked = self.asked.lock().unwrap();
@@ -131,7 +144,7 @@ impl Endpoint {
         let head = match known {
             true => format!("HTTP/1.1 304 Not Modified\r\n{tag}Connection: close\r\n\r\n"),
             false => format!(
-                "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n{tag}Content-Length: {}\r\nConnection: close\r\n\r\n{answer}",
+                "HTTP/1.1 {status}\r\nContent-Type: application/json\r\n{tag}Content-Length: {}\r\nConnection: close\r\n\r\n{answer}",
                 answer.len()
             ),
         };
@@ -139,4 +152,24 @@ impl Endpoint {
         self.answered.lock().unwrap().push(index);
         Ok(())
     }
+}
+
+/// Posts JSON with the token of a callback, without a library: status, head and body.
+pub async fn post(url: &str, token: &str, body: &str) -> (u16, String, String) {
+    let (address, path) = url.strip_prefix("http://").and_then(|rest| rest.split_once('/')).expect("a URL");
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let head = format!(
+        "POST /{path} HTTP/1.1\r\nHost: {address}\r\nLeasehold-Callback-Token: {token}\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\nConnection: close\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    // A server that refuses a body need not read it.
+    stream.write_all(body.as_bytes()).await.ok();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.ok();
+    let answer = String::from_utf8_lossy(&answer);
+    let status = answer.split_whitespace().nth(1).and_then(|code| code.parse().ok()).unwrap_or(0);
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    (status, head.to_ascii_lowercase(), body.to_owned())
 }

@@ -11,10 +11,11 @@ use leasehold_common::id::{CorrelationId, JobKey, JobName, TenantId};
 use leasehold_common::lease::{Acquired, Candidate, LeaseKind, Renewal, Term};
 use leasehold_common::run::{Report, RunStory, RunView};
 use leasehold_common::store::{
-    Activated, Applied, AttemptReport, Cancelled, Catalog, Charge, ClaimId, ClaimRequest, Claimed, ConfigInForce,
-    Dispatched, DueBatch, DueSet, ExecutorInfo, Extended, HandledJob, Hints, JobHistory, JobVersion, JobView, Launch,
-    Lease, Pruned, Queue, QueueDepth, Recorded, Rescued, Roster, RosterRecord, RosterState, RunFilter, Runs, Schedules,
-    Served, Settled, SharedStore, SourceView, Status, Store, StoreResult, Swept,
+    Activated, Applied, Attempt, AttemptReport, Callback, Callbacks, Cancelled, Catalog, Charge, ClaimId, ClaimRequest,
+    Claimed, ConfigInForce, Dispatched, DueBatch, DueSet, ExecutorInfo, Extended, HandledJob, Hints, JobHistory,
+    JobVersion, JobView, Launch, Lease, Note, Opening, Pruned, Queue, QueueDepth, Recorded, Rescued, Roster,
+    RosterRecord, RosterState, RunFilter, Runs, Schedules, Served, Settled, SharedStore, SourceView, Status, Store,
+    StoreResult, Swept, TokenHash,
 };
 use leasehold_store::Options;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
@@ -91,6 +92,15 @@ macro_rules! by {
         $stores.viewer
     };
     (Queue $name:ident, $stores:ident) => {
+        $stores.executor
+    };
+    (Callbacks expect, $stores:ident) => {
+        $stores.executor
+    };
+    (Callbacks open, $stores:ident) => {
+        $stores.executor
+    };
+    (Callbacks note, $stores:ident) => {
         $stores.executor
     };
     (Schedules definitions, $stores:ident) => {

@@ -39,6 +39,8 @@ macro_rules! postgres {
 mod activate;
 #[path = "conformance/backfill.rs"]
 mod backfill;
+#[path = "conformance/callbacks.rs"]
+mod callbacks;
 #[path = "conformance/cancel.rs"]
 mod cancel;
 #[path = "conformance/catalog.rs"]

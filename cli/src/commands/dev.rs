@@ -11,7 +11,7 @@ mod companions;
 mod reload;
 mod successor;
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -27,6 +27,7 @@ use leasehold_ops::queues::Queues;
 use leasehold_ops::server::{self, OpsServer};
 use leasehold_ops::{recorder, shutdown, telemetry};
 use leasehold_scheduler::args::SchedulerArgs;
+use leasehold_scheduler::callbacks::{self, CallbackArgs, CallbackServer};
 use leasehold_scheduler::{Scheduler, SchedulerOptions};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -62,6 +63,9 @@ pub(crate) struct DevArgs {
 
     #[command(flatten, next_help_heading = "Scheduler")]
     scheduler: SchedulerArgs,
+
+    #[command(flatten, next_help_heading = "Scheduler")]
+    callbacks: CallbackArgs,
 
     #[command(flatten, next_help_heading = "Executor")]
     executor: ExecutorArgs,
@@ -165,12 +169,20 @@ async fn with_store(
     let (lease, kind) = leasehold_store::open_lease(args.scheduler.lease_url(), store).await?;
     let health = Health::new();
     let ops = start_ops(args, &health, Queues::of(store.clone())).await?;
+    let callbacks = serve_callbacks(args, store).await?;
     let printer = Printer::start(args.output.output)?;
     let mut tail = Tail::new(store.clone(), RunFilter::default(), printer, after);
-    let parts = Parts { store, lease, kind, options, health: &health };
+    let parts = Parts { store, lease, kind, options, health: &health, callbacks: callbacks.address() };
     let result = parts.run(args, place, reload, &mut tail, interrupted).await;
+    callbacks.stop().await;
     ops.stop().await;
     result
+}
+
+/// Without --callback-listen on any free port of this machine, so that jobs with `callback` just work.
+async fn serve_callbacks(args: &DevArgs, store: &SharedStore) -> Result<CallbackServer, Failure> {
+    let address = args.callbacks.callback_listen.unwrap_or((Ipv4Addr::LOCALHOST, 0).into());
+    callbacks::serve(address, store.clone()).await.map_err(|error| Failure::Refused(error.to_string()))
 }
 
 async fn start_ops(args: &DevArgs, health: &Health, queues: Queues) -> Result<OpsServer, Failure> {
@@ -189,6 +201,8 @@ struct Parts<'a> {
     kind: LeaseKind,
     options: SchedulerOptions,
     health: &'a Health,
+    /// Where callbacks are served.
+    callbacks: SocketAddr,
 }
 
 impl Parts<'_> {
@@ -204,7 +218,8 @@ impl Parts<'_> {
         let stop = interrupted.child_token();
         let running = TaskTracker::new();
         let scheduler = Scheduler::new(self.store.clone(), self.lease, self.kind, self.options, self.health.clone());
-        let executor = Executor::new(self.store.clone(), executor_options(args, place)).health(self.health);
+        let executor =
+            Executor::new(self.store.clone(), executor_options(args, place, self.callbacks)).health(self.health);
         // Nothing of these waits for a terminal that stands still: only the tail does, and it runs here.
         running.spawn(scheduler.run(stop.clone()));
         running.spawn(executor.run_until(stop.clone()));
@@ -226,8 +241,11 @@ impl Parts<'_> {
     }
 }
 
-fn executor_options(args: &DevArgs, place: &Place) -> leasehold_executor::ExecutorOptions {
+fn executor_options(args: &DevArgs, place: &Place, callbacks: SocketAddr) -> leasehold_executor::ExecutorOptions {
     let mut options = args.executor.options();
+    let host = if callbacks.ip().is_unspecified() { Ipv4Addr::LOCALHOST.into() } else { callbacks.ip() };
+    let public = format!("http://{}", SocketAddr::new(host, callbacks.port()));
+    options.public_url = options.public_url.or_else(|| public.parse().ok());
     options.allow_commands = true;
     options.allow_net.extend(loopback());
     options.workdir = place.folder.join(&options.workdir);

@@ -1,13 +1,13 @@
 //! Lists of runs, and the whole story of one.
 
 use jiff::Timestamp;
-use leasehold_common::run::{Report, RunStory, RunView};
+use leasehold_common::run::{Progress, Report, RunStory, RunView};
 
 use super::report;
 use super::style::{Palette, Tone};
 use super::table::{Cell, Column, table};
-use super::text::{clipped, lines};
-use super::time::{instant, instant_and_relative, length};
+use super::text::{clipped, lines, one_line};
+use super::time::{instant, instant_and_relative, length, relative};
 
 const LIST: [Column; 8] = [
     Column::left("SCHEDULED FOR (UTC)"),
@@ -52,11 +52,14 @@ pub(crate) fn list(runs: &[RunView], palette: Palette) -> String {
     table(&LIST, &rows, palette)
 }
 
-/// The outcome of a run that has ended, the state of any other.
+/// The outcome of a run that has ended, the state of any other, with how much of it is done if it says so.
 fn state(run: &RunView) -> Cell {
     match run.outcome {
         Some(outcome) => Cell::toned(Tone::of_outcome(outcome), outcome.as_str()),
-        None => Cell::toned(Tone::of_state(run.state), run.state.as_str()),
+        None => {
+            let done = run.percent.map(|percent| format!(" {percent}%")).unwrap_or_default();
+            Cell::toned(Tone::of_state(run.state), format!("{}{done}", run.state))
+        }
     }
 }
 
@@ -86,9 +89,35 @@ pub(crate) fn story(story: &RunStory, now: Timestamp, palette: Palette) -> Strin
     if let Some(executor) = &run.executor {
         fact("executor", lines(executor).collect());
     }
+    if let Some(said) = &story.progress {
+        fact("progress", progress(said, run, now));
+    }
+    for line in story.progress.iter().flat_map(|said| &said.log) {
+        for line in lines(line) {
+            out.push_str(&format!("  {} {line}\n", palette.paint(Tone::Dim, "|")));
+        }
+    }
     out.push('\n');
     out.push_str(&attempts(&story.reports, palette));
     out
+}
+
+/// What changed, on one line: `running 40% halfway`.
+pub(crate) fn change(story: &RunStory) -> String {
+    let run = &story.run;
+    let said = story.progress.as_ref().filter(|said| run.outcome.is_none() && said.attempt == run.attempt);
+    let done = said.and_then(|said| said.percent).map(|percent| format!(" {percent}%")).unwrap_or_default();
+    let message = said.and_then(|said| said.message.as_deref()).map(|message| format!(" {}", one_line(message)));
+    let state = run.outcome.map_or(run.state.as_str(), |outcome| outcome.as_str());
+    format!("{state}{done}{}\n", message.unwrap_or_default())
+}
+
+/// `40% halfway (3s ago)`; of an earlier attempt, which one.
+fn progress(said: &Progress, run: &RunView, now: Timestamp) -> String {
+    let done = said.percent.map(|percent| format!("{percent}% ")).unwrap_or_default();
+    let message: String = said.message.as_deref().map(lines).into_iter().flatten().collect();
+    let attempt = if said.attempt == run.attempt { String::new() } else { format!("attempt {}, ", said.attempt) };
+    format!("{done}{message} ({attempt}{})", relative(said.at, now)).replace("  ", " ").trim_start().to_owned()
 }
 
 fn stands(run: &RunView, palette: Palette) -> String {

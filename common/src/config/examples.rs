@@ -77,6 +77,8 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("secrets", "secrets: [\"env:HOOK_SECRET\", \"file:/run/secrets/hook-next\"]"),
     ("responses", "responses: {success: [200-299, 404], retry: [409, 5xx], fail: [410]}"),
     ("redirects", "redirects: 3"),
+    ("callback", "callback: {within: 1h, total: 24h}"),
+    ("within", "within: 1h"),
     ("command", "command: {argv: [\"./report.sh\", \"{{ tenant.id }}\"]}"),
     ("argv", "argv: [\"./report.sh\", \"--all\"]"),
     (

@@ -4,7 +4,9 @@
 //! to find one, and no tenant's value leads to another secret than the template describes.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use super::draft::LEAST;
 use super::fields::{self, Fields};
 use super::handler;
 use super::node::{Entry, Node, Plain, Value};
@@ -12,7 +14,7 @@ use super::report::Report;
 use super::templates::{self, Used};
 use super::url;
 use crate::definition::{FRAMING_HEADERS, HandlerSpec};
-use crate::endpoint::{BodySpec, HttpSpec, Meaning, Responses, SignSpec, Statuses};
+use crate::endpoint::{BodySpec, CallbackSpec, HttpSpec, Meaning, Responses, SignSpec, Statuses};
 use crate::roster::Secret;
 use crate::template::{self, Body, BodyError, Escape};
 
@@ -26,7 +28,8 @@ const METHODS: [(&str, &str); 7] = [
     ("OPTIONS", "OPTIONS"),
 ];
 
-const KEYS: &[&str] = &["method", "url", "headers", "body", "content_type", "sign", "responses", "redirects"];
+const KEYS: &[&str] =
+    &["method", "url", "headers", "body", "content_type", "sign", "responses", "redirects", "callback"];
 
 /// The header that `content_type` is for.
 const CONTENT_TYPE: &str = "content-type";
@@ -53,6 +56,10 @@ pub(super) fn read<'n, 't>(
     let redirects = fields.get("redirects").map_or(Some(0), |entry| {
         u8::try_from(fields::integer(report, entry, 0..=HttpSpec::MAX_REDIRECTS.into())?).ok()
     });
+    let callback = match fields.get("callback") {
+        Some(entry) => callback(report, entry).map(Some),
+        None => Some(None),
+    };
     Some(HttpSpec {
         method: method?.to_owned(),
         url: url?,
@@ -61,7 +68,47 @@ pub(super) fn read<'n, 't>(
         sign: sign?,
         responses: responses?,
         redirects: redirects?,
+        callback: callback?,
     })
+}
+
+/// `callback: 1h`, or a map.
+fn callback(report: &mut Report<'_>, entry: &Entry<'_>) -> Option<CallbackSpec> {
+    let (within, total) = match &entry.value.value {
+        Value::Map(_) => {
+            let fields = Fields::read(report, &entry.value, "callback", &["within", "total"])?;
+            let within = fields.require(report, "within").and_then(|entry| bounded(report, entry));
+            match fields.get("total") {
+                Some(entry) => {
+                    let total = bounded(report, entry)?;
+                    if within.is_some_and(|within| total < within) {
+                        let help =
+                            "`within` is how long the endpoint may be silent, `total` how long it may take in all";
+                        report.error(&entry.value.span, "`total` is less than `within`", Some(help.to_owned()));
+                        return None;
+                    }
+                    (within?, total)
+                }
+                None => (within?, CallbackSpec::DEFAULT_TOTAL.max(within?)),
+            }
+        }
+        _ => {
+            let within = bounded(report, entry)?;
+            (within, CallbackSpec::DEFAULT_TOTAL.max(within))
+        }
+    };
+    Some(CallbackSpec { within, total })
+}
+
+fn bounded(report: &mut Report<'_>, entry: &Entry<'_>) -> Option<Duration> {
+    let time = fields::duration(report, entry, LEAST)?;
+    if time > CallbackSpec::MAX {
+        let most = crate::duration::format(CallbackSpec::MAX);
+        let help = format!("write at most `{most}`");
+        report.error(&entry.value.span, "a run cannot stay open for so long", Some(help));
+        return None;
+    }
+    Some(time)
 }
 
 /// The body, if there is one of its own; `None` if it is wrong.

@@ -11,11 +11,13 @@
 //! |---|---|
 //! | `schedules` | due times and their fan-out, for the leader |
 //! | `queue` | work items, for executors |
+//! | `callbacks` | runs that their endpoint reports later, and what runs say while they run |
 //! | `runs` | runs and their reports, for people and scripts |
 //! | `catalog` | tenants and jobs |
 //! | `roster` | the config in force and the live sources of tenants, for the leader |
 //! | `status` | how the system stands |
 
+mod callbacks;
 mod catalog;
 mod queue;
 mod roster;
@@ -29,6 +31,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+pub use self::callbacks::*;
 pub use self::catalog::*;
 pub use self::queue::*;
 pub use self::roster::*;
@@ -120,7 +123,7 @@ pub trait Hints: Send {
 
 /// A whole store.
 #[async_trait]
-pub trait Store: Lease + Schedules + Queue + Runs + Catalog + Roster {
+pub trait Store: Lease + Schedules + Queue + Callbacks + Runs + Catalog + Roster {
     /// Creates or upgrades the schema. Answers how many migrations were run.
     async fn migrate(&self) -> StoreResult<u64>;
 

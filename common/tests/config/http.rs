@@ -28,7 +28,7 @@ fn everything_arrives() {
     let text = spec(
         "method: PUT\n      headers: {x-a: b}\n      body: '{\"tenant\": {{ tenant.id }}, \"limits\": {{ payload.limits.0 }}}'\n      \
          sign: {secrets: [\"env:HOOK_SECRET\", \"file:/run/hooks/{{ tenant.id }}/{{ job.name }}\"]}\n      \
-         responses: {success: [200-299, 404], retry: [409, 5xx], fail: [410, \"501\"]}\n      redirects: 3\n    \
+         responses: {success: [200-299, 404], retry: [409, 5xx], fail: [410, \"501\"]}\n      redirects: 3\n      callback: {within: 10m}\n    \
          payload: {limits: [1, 2]}",
     );
     let json = serde_json::to_value(&text).unwrap();
@@ -45,8 +45,12 @@ fn everything_arrives() {
             "sign": { "secrets": ["env:HOOK_SECRET", "file:/run/hooks/{{ tenant.id }}/{{ job.name }}"] },
             "responses": { "success": ["200-299", "404"], "retry": ["409", "500-599"], "fail": ["410", "501"] },
             "redirects": 3,
+            "callback": { "within": "10m", "total": "1d" },
         })
     );
+    let callback = |lines: &str| spec(lines).callback.map(|it| (it.within.as_secs(), it.total.as_secs()));
+    assert_eq!(callback("callback: 2d"), Some((172_800, 172_800)));
+    assert_eq!(callback("callback: {within: 1h, total: 5h}"), Some((3_600, 18_000)));
     assert_eq!(text.responses.meaning(501), Meaning::Fail);
     assert_eq!(spec("redirects: 0"), HttpSpec::new("POST", "http://h/"));
     let plain = spec("body: \"{{ tenant.id }} {\"\n      content_type: text/plain; charset=utf-8").body.unwrap();
@@ -63,6 +67,11 @@ fn a_definition_without_anything_new_is_stored_as_before() {
 fn mistakes() {
     let cases: Vec<_> = [
         "methods: POST",
+        "callback: {}",
+        "callback: 31d",
+        "callback: true",
+        "callback: {within: 2h, total: 1h}",
+        "callback: {within: 2h, most: 1h}",
         "body: [a]",
         "body: '{\"a\": {{ tenant.idd }}}'",
         "body: '{\"a\": {{ payload.limit }}}'",

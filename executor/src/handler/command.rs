@@ -14,6 +14,7 @@
 //! | `strays` | what left the group |
 //! | `scratch` | temporary folders |
 //! | `output` | reading what it writes |
+//! | `lines` | what lines of it are for the people who look: progress, and the log |
 //! | `ending` | what its end means (pure) |
 //!
 //! Invariants: nothing of the group outlives the run, also when the run is dropped half way or the executor is killed;
@@ -26,6 +27,7 @@ mod ending;
 mod environment;
 mod group;
 mod limits;
+mod lines;
 mod output;
 mod scratch;
 mod strays;
@@ -145,7 +147,7 @@ impl CommandHandler {
             .spawn()
             .map_err(|error| cannot_start(&order.program, &error))?;
         let _feeder = feed(child.stdin.take(), context.payload().map(|payload| format!("{payload}\n")));
-        let mut output = Output::of(&mut child);
+        let mut output = Output::of(&mut child, context.notebook());
         let (status, stopped) = self.wait(&mut child, group, &mut output, context).await?;
         site.finish(&mut output).await;
         let (stdout, stderr) = output.take();

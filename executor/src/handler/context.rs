@@ -15,7 +15,9 @@ use tokio_util::sync::CancellationToken;
 use super::HandlerError;
 use super::current::Current;
 use super::databases::{Databases, TenantDb};
+use super::http::callback::Handover;
 use super::state::States;
+use crate::notes::Notebook;
 
 /// One attempt of one run, as its handler sees it. It cannot be built without a tenant, so a handler never works for
 /// nobody or for the wrong one by default.
@@ -29,6 +31,8 @@ pub struct RunContext {
     until: Option<Instant>,
     databases: Option<Databases>,
     states: States,
+    notebook: Notebook,
+    handover: Option<Handover>,
 }
 
 impl RunContext {
@@ -36,7 +40,18 @@ impl RunContext {
     #[must_use]
     pub fn new(tenant: Arc<Tenant>, job: JobName, run: RunScope) -> Self {
         let cancellation = CancellationToken::new();
-        Self { tenant, job, run, payload: None, cancellation, until: None, databases: None, states: States::default() }
+        Self {
+            tenant,
+            job,
+            run,
+            payload: None,
+            cancellation,
+            until: None,
+            databases: None,
+            states: States::default(),
+            notebook: Notebook::default(),
+            handover: None,
+        }
     }
 
     /// The same with a payload.
@@ -81,6 +96,24 @@ impl RunContext {
     pub(crate) fn with_databases(mut self, databases: Databases) -> Self {
         self.databases = Some(databases);
         self
+    }
+
+    pub(crate) fn with_notebook(mut self, notebook: Notebook) -> Self {
+        self.notebook = notebook;
+        self
+    }
+
+    pub(crate) fn with_handover(mut self, handover: Handover) -> Self {
+        self.handover = Some(handover);
+        self
+    }
+
+    pub(crate) fn handover(&self) -> Option<&Handover> {
+        self.handover.as_ref()
+    }
+
+    pub(crate) fn notebook(&self) -> &Notebook {
+        &self.notebook
     }
 
     /// Whose run it is.
@@ -191,6 +224,18 @@ impl RunContext {
             correlation_id: self.run.correlation_id,
             attempt: self.run.attempt,
         }
+    }
+
+    /// Says how much of the run is done, 0 to 100, and what it is doing, for `leasehold runs show`. It is written at most
+    /// once a second, and costs nothing in between; the beginning of a long message is kept.
+    pub fn progress(&self, percent: u8, message: impl AsRef<str>) {
+        self.notebook.progress(percent, message.as_ref());
+    }
+
+    /// Adds a line, or several, to the log of the run, of which `leasehold runs show` has the last 20. Written as
+    /// [`RunContext::progress`] is.
+    pub fn log(&self, line: impl AsRef<str>) {
+        self.notebook.log(line.as_ref());
     }
 
     /// Waits until the run must stop.

@@ -9,6 +9,7 @@
 
 mod answer;
 mod body;
+pub(crate) mod callback;
 mod redirect;
 mod sign;
 
@@ -16,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use leasehold_common::definition::FRAMING_HEADERS;
-use leasehold_common::endpoint::{HttpSpec, Responses};
+use leasehold_common::endpoint::{CallbackSpec, HttpSpec, Responses};
 use leasehold_common::template::{Escape, Template};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method, RequestBuilder};
@@ -27,6 +28,7 @@ use super::egress::Egress;
 use super::{HandlerError, RunContext, chain};
 use crate::trace::traceparent;
 use body::Sent;
+use callback::Promise;
 use redirect::Hop;
 use sign::{Signature, Signer};
 
@@ -49,12 +51,13 @@ pub(crate) struct HttpCall {
     signature: Option<Signature>,
     rules: Responses,
     redirects: u8,
+    callback: Option<CallbackSpec>,
 }
 
 impl HttpCall {
     /// Checks the parts of an `http` handler.
     pub(crate) fn compile(spec: &HttpSpec) -> Result<Self, String> {
-        let HttpSpec { method, url, headers, body, sign, responses, redirects } = spec;
+        let HttpSpec { method, url, headers, body, sign, responses, redirects, callback } = spec;
         Ok(Self {
             method: Method::from_bytes(method.as_bytes()).map_err(|_| format!("{method:?} is not an HTTP method"))?,
             url: Template::parse(url).map_err(|error| format!("url {url:?}: {error}"))?,
@@ -63,6 +66,7 @@ impl HttpCall {
             signature: sign.as_ref().map(Signature::compile).transpose()?,
             rules: responses.clone(),
             redirects: *redirects,
+            callback: *callback,
         })
     }
 
@@ -87,7 +91,12 @@ impl HttpCall {
             Some(signature) => Some(signature.signer(context).await?),
             None => None,
         };
-        Ok(Request { method: self.method.clone(), url, configured, content_type, body, signer })
+        let promise = match (&self.callback, context.handover()) {
+            (Some(_), Some(handover)) => Some(handover.promise().await?),
+            (Some(_), None) => return Err(HandlerError::new("only an executor can wait for a callback")),
+            (None, _) => None,
+        };
+        Ok(Request { method: self.method.clone(), url, configured, content_type, body, signer, promise })
     }
 }
 
@@ -130,6 +139,7 @@ struct Request {
     content_type: Option<HeaderValue>,
     body: Option<Vec<u8>>,
     signer: Option<Signer>,
+    promise: Option<Promise>,
 }
 
 impl Request {
@@ -146,6 +156,9 @@ impl Request {
         for (name, value) in identity(context) {
             let value = header_value(&name, &value)?;
             headers.insert(name, value);
+        }
+        if let Some(promise) = &self.promise {
+            promise.tell(&mut headers)?;
         }
         if let Some(signer) = &self.signer {
             signer.sign(self.body.as_deref().unwrap_or_default(), &mut headers)?;
@@ -168,7 +181,7 @@ impl Request {
             (next.body, next.content_type) = (None, None);
         }
         if !hop.same_origin {
-            (next.configured, next.signer) = (HeaderMap::new(), None);
+            (next.configured, next.signer, next.promise) = (HeaderMap::new(), None, None);
         }
         next
     }
@@ -222,7 +235,17 @@ impl HttpHandler {
             };
             let Some(hop) = hop.map_err(|why| failed(&why))? else {
                 let body = answer::read(&mut response).await;
-                return answer::judge(&target, &call.rules, call.redirects, &response, body);
+                let status = response.status();
+                let said = answer::judge(&target, &call.rules, call.redirects, &response, body)?;
+                if let (Some(spec), 202, Some(handover)) = (call.callback, status.as_u16(), context.handover()) {
+                    if request.promise.is_none() {
+                        return Err(failed(
+                            "answered 202 after a redirect to another origin, which got no callback token",
+                        ));
+                    }
+                    handover.take(spec);
+                }
+                return Ok(said);
             };
             // Dropping the answer closes its connection, whatever else it would have said.
             drop(response);

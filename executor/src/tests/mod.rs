@@ -6,6 +6,7 @@ mod attempts;
 mod charges;
 mod claims;
 mod drain;
+mod notes;
 mod payloads;
 mod reports;
 

@@ -19,6 +19,7 @@ macro_rules! sql {
     };
 }
 
+mod callbacks;
 mod catalog;
 mod gates;
 mod lease;

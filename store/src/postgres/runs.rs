@@ -84,7 +84,8 @@ impl Runs for PgStore {
             .map_err(self.failed(OPERATION))?;
         let live = live.as_ref().map(rows::live_run).transpose()?;
         let reports = reports.iter().map(rows::report).collect::<StoreResult<Vec<_>>>()?;
-        Ok(story(live, reports))
+        let progress = self.progress_of(id).await?;
+        Ok(story(live, reports, progress))
     }
 
     async fn trigger(&self, tenant: &TenantId, job: &JobName, beside: bool) -> StoreResult<Option<CorrelationId>> {
@@ -192,7 +193,9 @@ impl Runs for PgStore {
                 .map_err(self.failed(OPERATION))?
                 .rows_affected();
             if requested > 0 {
-                return Ok(Cancelled::Requested);
+                // What its executor hands over from now on is ended by the rescuer; what it has handed over ends here.
+                let ended = self.cancel_open(id).await?;
+                return Ok(if ended { Cancelled::Ended } else { Cancelled::Requested });
             }
             let ended = self.cancel_waiting(key, id.as_uuid(), crate::CANCELLED_ON_REQUEST).await?;
             if ended > 0 {

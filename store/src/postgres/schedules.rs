@@ -95,6 +95,7 @@ impl Schedules for PgStore {
                     .bind(term.epoch)
                     .bind(i64::from(limit))
                     .bind(crate::LOST_EXECUTOR)
+                    .bind(crate::NOT_REPORTED)
                     .fetch_one(&self.work)
                     .await
                     .map_err(self.failed("rescue lost runs"))

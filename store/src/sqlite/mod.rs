@@ -12,6 +12,7 @@ macro_rules! sql {
     };
 }
 
+mod callbacks;
 mod catalog;
 mod claims;
 mod endings;

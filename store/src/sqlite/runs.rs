@@ -9,6 +9,7 @@ use leasehold_common::id::{CorrelationId, JobKey, JobName, RunKind, TenantId};
 use leasehold_common::run::{Outcome, Report, RunState, RunStory, RunView};
 use leasehold_common::store::{Cancelled, JobHistory, RunFilter, Runs, StoreResult};
 
+use super::callbacks::cancel_open;
 use super::endings::{Unstarted, record_unstarted};
 use super::line::line_up;
 use super::overlaps::take;
@@ -86,7 +87,8 @@ impl Runs for SqliteStore {
             .map_err(failed(OPERATION))?;
         let live = live.as_ref().map(rows::live_run).transpose()?;
         let reports = reports.iter().map(rows::report).collect::<StoreResult<Vec<_>>>()?;
-        Ok(story(live, reports))
+        let progress = self.progress_of(id).await?;
+        Ok(story(live, reports, progress))
     }
 
     async fn trigger(&self, tenant: &TenantId, job: &JobName, beside: bool) -> StoreResult<Option<CorrelationId>> {
@@ -203,8 +205,12 @@ impl Runs for SqliteStore {
             .map_err(failed(OPERATION))?
             .rows_affected();
         if requested > 0 {
+            let ended = cancel_open(&mut write, id, now).await?;
             write.commit().await.map_err(failed(OPERATION))?;
-            return Ok(Cancelled::Requested);
+            if ended.is_some_and(|promoted| promoted > 0) {
+                self.hint();
+            }
+            return Ok(if ended.is_some() { Cancelled::Ended } else { Cancelled::Requested });
         }
         let waiting = sqlx::query(sql!("runs/waiting_run"))
             .bind(key)

@@ -135,14 +135,18 @@ impl Schedules for SqliteStore {
         if !fenced(&mut write, term, now).await? {
             return Ok(Pruned::StaleTerm);
         }
-        let reports = sqlx::query(sql!("schedules/prune_reports"))
+        let gone: Vec<Uuid> = sqlx::query_scalar(sql!("schedules/prune_reports"))
             .bind(now.saturating_sub(us(keep)))
             .bind(limit)
-            .execute(&mut *write)
+            .fetch_all(&mut *write)
             .await
-            .map_err(failed(OPERATION))?
-            .rows_affected();
+            .map_err(failed(OPERATION))?;
+        let reports = gone.len() as u64;
         if reports > 0 {
+            let gone = batch(&gone.into_iter().map(hex).collect::<Vec<_>>());
+            for statement in [sql!("schedules/prune_callbacks"), sql!("schedules/prune_progress")] {
+                sqlx::query(statement).bind(&gone).execute(&mut *write).await.map_err(failed(OPERATION))?;
+            }
             sqlx::query(sql!("schedules/mark_pruned"))
                 .bind(now.saturating_sub(us(keep)))
                 .execute(&mut *write)
@@ -199,11 +203,12 @@ async fn lost_runs(
     held.iter().map(|row| lost_run(row, now)).collect()
 }
 
-/// id, claim, attempt, released, max attempts, cancel.
+/// id, claim, attempt, released, max attempts, cancel, open, wait until the retry of one that was open.
 fn lost_run(row: &SqliteRow, now: i64) -> StoreResult<Ending<'static>> {
     let (attempt, released) = (rows::count(row, 2)?, rows::count(row, 3)?);
     let cancelled: bool = rows::get(row, 5)?;
-    let left = !cancelled && attempt.saturating_sub(released) < rows::count(row, 4)?;
+    let (open, wait): (bool, Option<i64>) = (rows::get(row, 6)?, rows::get(row, 7)?);
+    let left = !cancelled && attempt.saturating_sub(released) < rows::count(row, 4)? && (!open || wait.is_some());
     Ok(Ending {
         id: rows::id(row, 0)?,
         claim: rows::get(row, 1)?,
@@ -213,11 +218,11 @@ fn lost_run(row: &SqliteRow, now: i64) -> StoreResult<Ending<'static>> {
             (false, true) => Outcome::Failed,
             (false, false) => Outcome::Dead,
         },
-        retry_at: left.then_some(now),
+        retry_at: left.then(|| now.saturating_add(wait.unwrap_or(0))),
         released: false,
         started_at: None,
         finished_at: now,
-        error: Some(crate::LOST_EXECUTOR),
+        error: Some(if open { crate::NOT_REPORTED } else { crate::LOST_EXECUTOR }),
         result: None,
     })
 }

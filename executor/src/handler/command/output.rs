@@ -8,7 +8,9 @@ use tokio::process::{Child, ChildStdin};
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::lines::Lines;
 use crate::handler::tail::Tail;
+use crate::notes::Notebook;
 
 /// Both outputs.
 pub(super) struct Output {
@@ -17,8 +19,11 @@ pub(super) struct Output {
 }
 
 impl Output {
-    pub(super) fn of(child: &mut Child) -> Self {
-        Self { stdout: Capture::start(child.stdout.take()), stderr: Capture::start(child.stderr.take()) }
+    pub(super) fn of(child: &mut Child, notebook: &Notebook) -> Self {
+        Self {
+            stdout: Capture::start(child.stdout.take(), notebook.clone()),
+            stderr: Capture::start(child.stderr.take(), notebook.clone()),
+        }
     }
 
     /// Waits until nobody holds them open any more.
@@ -54,9 +59,9 @@ struct Capture {
 }
 
 impl Capture {
-    fn start(pipe: Option<impl AsyncRead + Unpin + Send + 'static>) -> Self {
+    fn start(pipe: Option<impl AsyncRead + Unpin + Send + 'static>, notebook: Notebook) -> Self {
         let tail = Arc::new(Mutex::new(Tail::default()));
-        let reader = tokio::spawn(drain(pipe, Arc::clone(&tail)));
+        let reader = tokio::spawn(drain(pipe, Arc::clone(&tail), notebook));
         Self { tail, reader: AbortOnDropHandle::new(reader) }
     }
 
@@ -72,12 +77,15 @@ impl Capture {
     }
 }
 
-async fn drain(pipe: Option<impl AsyncRead + Unpin>, tail: Arc<Mutex<Tail>>) {
+async fn drain(pipe: Option<impl AsyncRead + Unpin>, tail: Arc<Mutex<Tail>>, notebook: Notebook) {
     let Some(mut pipe) = pipe else { return };
+    let keep = |bytes: &[u8]| tail.lock().unwrap_or_else(PoisonError::into_inner).push(bytes);
+    let mut lines = Lines::new(notebook);
     let mut buffer = vec![0; 16 * 1024];
     while let Ok(read @ 1..) = pipe.read(&mut buffer).await {
-        tail.lock().unwrap_or_else(PoisonError::into_inner).push(&buffer[..read]);
+        lines.push(&buffer[..read], keep);
     }
+    lines.end(keep);
 }
 
 /// Writes the program's input in the background, and closes it.

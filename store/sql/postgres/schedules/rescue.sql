@@ -1,8 +1,9 @@
 -- Claims whose lease has expired: their runs go back into the queue, or end if they have no attempt left (invariants
 -- I11, I12). Claims are locked first, then the gates that their runs hold, in the order of their ids, and then runs, as
 -- in settle; an executor that extends its claim right now is skipped or finds it gone. What gates hold is given back once,
--- with the claim. Runs go back by way of `ahead`, where their new place in line is dealt.
--- $1 holder, $2 epoch, $3 limit, $4 error
+-- with the claim. Runs go back by way of `ahead`, where their new place in line is dealt. A run that its endpoint kept
+-- open and did not report waits for its retry as a failed one.
+-- $1 holder, $2 epoch, $3 limit, $4 error, $5 error of a run that was open
 WITH fence AS MATERIALIZED (
     SELECT 1 FROM leasehold.lease
     WHERE name = 'leader' AND holder = $1 AND epoch = $2 AND expires_at > leasehold.now_us()
@@ -19,6 +20,12 @@ seen AS MATERIALIZED ( -- a run that somebody asked to cancel gets no further at
     WHERE claim_id = ANY(ARRAY(SELECT id FROM expired)) AND (cancel OR gates IS NOT NULL)
 ),
 cancelled AS MATERIALIZED (SELECT id FROM seen WHERE cancel),
+opened AS MATERIALIZED (
+    SELECT id, retry_us FROM leasehold.callback
+    WHERE id = ANY(ARRAY(SELECT id FROM leasehold.running WHERE claim_id = ANY(ARRAY(SELECT id FROM expired))))
+      AND claim_id = ANY(ARRAY(SELECT id FROM expired)) AND within_us IS NOT NULL
+),
+stop AS MATERIALIZED (SELECT id FROM cancelled UNION ALL SELECT id FROM opened WHERE retry_us IS NULL),
 held AS MATERIALIZED (SELECT s.id, g.id AS gate FROM seen AS s CROSS JOIN LATERAL unnest(s.gates) AS g(id)),
 gate AS MATERIALIZED (
     SELECT id, in_use FROM leasehold.gate WHERE id = ANY(ARRAY(SELECT gate FROM held)) ORDER BY id FOR UPDATE
@@ -26,20 +33,20 @@ gate AS MATERIALIZED (
 back AS (
     UPDATE leasehold.running SET claim_id = NULL, gates = NULL
     WHERE claim_id = ANY(ARRAY(SELECT id FROM expired)) AND attempt - released < max_attempts
-      AND id <> ALL(ARRAY(SELECT id FROM cancelled)) AND (SELECT count(*) FROM gate) >= 0
-    RETURNING *
+      AND id <> ALL(ARRAY(SELECT id FROM stop)) AND (SELECT count(*) FROM gate) >= 0
+    RETURNING *, leasehold.now_us() + coalesce((SELECT retry_us FROM opened AS o WHERE o.id = running.id), 0) AS retry_at
 ),
 dead AS (
     DELETE FROM leasehold.running
     WHERE claim_id = ANY(ARRAY(SELECT id FROM expired))
-      AND (attempt - released >= max_attempts OR id = ANY(ARRAY(SELECT id FROM cancelled)))
+      AND (attempt - released >= max_attempts OR id = ANY(ARRAY(SELECT id FROM stop)))
       AND (SELECT count(*) FROM gate) >= 0
     RETURNING *
 ),
 again AS (
     INSERT INTO leasehold.ahead (job_key, id, tenant_id, queue, prio, tag, cause, due, not_before, overlap, attempt,
                                  released, max_attempts, version, every_us, catch_up, expires_at)
-    SELECT job_key, id, tenant_id, queue, prio, leasehold.now_us(), cause, due, leasehold.now_us(), overlap, attempt,
+    SELECT job_key, id, tenant_id, queue, prio, retry_at, cause, due, retry_at, overlap, attempt,
            released, max_attempts, version, NULL, -- the interval token stays in `running`
            catch_up, expires_at
     FROM back
@@ -69,9 +76,9 @@ reported AS (
     INSERT INTO leasehold.report (id, job_key, tenant_id, cause, due, attempt, outcome, next_attempt_at, started_at,
                                   finished_at, executor, error)
     SELECT x.id, x.job_key, x.tenant_id, x.cause, x.due, x.attempt, x.outcome, x.next_attempt_at, x.started_at,
-           leasehold.clock_us(), x.executor, $4
-    FROM ordered, (SELECT *, 1 AS outcome, leasehold.now_us() AS next_attempt_at FROM back
-                   UNION ALL SELECT *, CASE WHEN cancel THEN 5 ELSE 2 END, NULL FROM dead) AS x
+           leasehold.clock_us(), x.executor, CASE WHEN x.id = ANY(ARRAY(SELECT id FROM opened)) THEN $5 ELSE $4 END
+    FROM ordered, (SELECT *, 1 AS outcome, retry_at AS next_attempt_at FROM back
+                   UNION ALL SELECT *, NULL, CASE WHEN cancel THEN 5 ELSE 2 END, NULL FROM dead) AS x
 ),
 dropped AS (
     DELETE FROM leasehold.claim WHERE id = ANY(ARRAY(SELECT id FROM expired))

@@ -1,0 +1,2 @@
+-- ?1 id
+SELECT attempt, percent, message, log, at FROM progress WHERE id = ?1
