@@ -61,6 +61,8 @@ const ONLY_POSTGRES: &[&str] = &[
     "schedules/sweep",
 ];
 const ONLY_SQLITE: &[&str] = &[
+    "callbacks/mint",
+    "callbacks/move",
     "queue/activate_delete",
     "queue/activate_insert",
     "queue/cancel_previous",
@@ -106,9 +108,11 @@ const ONLY_SQLITE: &[&str] = &[
     "schedules/advance",
     "schedules/enqueue",
     "schedules/expired_claims",
+    "schedules/prune_callbacks",
     "schedules/prune_executors",
     "schedules/prune_gates",
     "schedules/prune_jobs",
+    "schedules/prune_progress",
     "schedules/prune_reports",
     "schedules/prune_shares",
     "schedules/prune_versions",

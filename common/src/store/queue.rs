@@ -136,7 +136,7 @@ pub struct QueueDepth {
     pub oldest_age_ms: Option<i64>,
     /// Items that are due and wait for room under a limit.
     pub limited: u64,
-    /// Runs that are claimed.
+    /// Runs that executors hold; one that its endpoint keeps open is none of them.
     pub running: u64,
 }
 

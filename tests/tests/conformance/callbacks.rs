@@ -84,6 +84,8 @@ async fn an_open_run_is_its_endpoints_alone(f: &Fixture) {
     assert_eq!((of.id, of.attempt, f.state(of.id).await), (held.only().id, 1, RunState::Running));
     let view = f.live("acme/a").await.remove(0);
     assert_eq!(view.executor, Some(held.executor.to_string()), "it is known who sent the request");
+    let running: u64 = f.store.queues().await.unwrap().iter().map(|queue| queue.running).sum();
+    assert_eq!(running, 0, "it takes no slot");
     assert_eq!(f.settle_one(held.report(0, Verdict::Succeeded)).await, Stale, "it is the executor's no longer");
     let found = live(f, of.id).await;
     assert_eq!((found.tenant.as_str(), found.job.as_str(), found.released), ("acme", "a", 0));

@@ -1,6 +1,7 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod answers;
+mod callbacks;
 mod guard;
 mod redirects;
 mod requests;

@@ -1,5 +1,6 @@
 -- How the queues stand that have any item or run. What is due and not ready yet waits as well: without an executor
--- nothing becomes ready. What waits for room under a limit stands in no queue.
+-- nothing becomes ready. What waits for room under a limit stands in no queue. What an endpoint keeps open takes no slot
+-- of an executor, and is not counted as running here.
 -- ?1 now
 SELECT queue, sum(depth), min(oldest), sum(limited), sum(running)
 FROM (
@@ -10,6 +11,9 @@ FROM (
     UNION ALL
     SELECT home, 0, NULL, count(*), 0 FROM ready WHERE gate_id IS NOT NULL GROUP BY home
     UNION ALL
-    SELECT queue, 0, NULL, 0, count(*) FROM running WHERE claim_id IS NOT NULL GROUP BY queue
+    SELECT r.queue, 0, NULL, 0, count(*) FROM running AS r WHERE r.claim_id IS NOT NULL
+       AND NOT EXISTS (SELECT 1 FROM callback AS c
+                       WHERE c.id = r.id AND c.claim_id = r.claim_id AND c.within_us IS NOT NULL)
+    GROUP BY r.queue
 )
 GROUP BY queue ORDER BY queue
