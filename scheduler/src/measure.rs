@@ -39,7 +39,16 @@ pub(crate) fn begin() {
     }
 }
 
+/// An endpoint has said something, and was answered.
+pub(crate) fn callback(word: &'static str, answer: &'static str) {
+    counter!("leasehold_callbacks_total", "word" => word, "answer" => answer).increment(1);
+}
+
 fn describe() {
+    describe_counter!(
+        "leasehold_callbacks_total",
+        "What endpoints that answered 202 said, by what they were answered."
+    );
     describe_gauge!("leasehold_leader", "1 while this replica leads.");
     describe_gauge!("leasehold_term", "The last term of this replica; 0 before its first.");
     describe_counter!("leasehold_elections_total", "Terms that this replica began.");

@@ -36,6 +36,20 @@ pub(super) enum Answer {
     Busy,
 }
 
+impl Answer {
+    /// The label of the metric.
+    pub(super) fn as_str(&self) -> &'static str {
+        match self {
+            Self::Recorded(_) | Self::Alive(_) => "heard",
+            Self::RecordedEarlier(_) => "repeated",
+            Self::Unknown => "unknown",
+            Self::Over(_) => "over",
+            Self::Malformed(_) | Self::Large | Self::Slow => "refused",
+            Self::Away | Self::Busy => "away",
+        }
+    }
+}
+
 impl IntoResponse for Answer {
     fn into_response(self) -> Response {
         let (status, title, detail) = match self {

@@ -37,6 +37,7 @@ use self::answer::Answer;
 pub use self::server::{CallbackServer, ServeError, serve};
 use self::settling::Settling;
 use self::word::{Heard, ProgressWord, ReportWord};
+use crate::measure;
 
 /// The header of the token, for those that cannot send `Authorization`.
 const TOKEN: &str = "leasehold-callback-token";
@@ -78,15 +79,21 @@ fn router(store: SharedStore) -> Router {
 }
 
 async fn report(State(on): State<Callbacks>, Path(id): Path<String>, headers: HeaderMap, body: Body) -> Answer {
-    on.report(&id, &headers, body).await.unwrap_or_else(|answer| answer)
+    counted("report", on.report(&id, &headers, body).await)
 }
 
 async fn progress(State(on): State<Callbacks>, Path(id): Path<String>, headers: HeaderMap, body: Body) -> Answer {
-    on.progress(&id, &headers, body).await.unwrap_or_else(|answer| answer)
+    counted("progress", on.progress(&id, &headers, body).await)
 }
 
 async fn heartbeat(State(on): State<Callbacks>, Path(id): Path<String>, headers: HeaderMap) -> Answer {
-    on.heartbeat(&id, &headers).await.unwrap_or_else(|answer| answer)
+    counted("heartbeat", on.heartbeat(&id, &headers).await)
+}
+
+fn counted(word: &'static str, answer: Result<Answer, Answer>) -> Answer {
+    let answer = answer.unwrap_or_else(|answer| answer);
+    measure::callback(word, answer.as_str());
+    answer
 }
 
 impl Callbacks {
