@@ -10,8 +10,8 @@ use leasehold_common::id::{JobName, TenantId};
 use leasehold_common::run::{Outcome, RunState};
 
 use crate::commands::{
-    apply, backfill, bench, completions, dev, example, explain, jobs, lease, ledger, next, pause, preview, roster,
-    runs, status, tenants, trigger, watch,
+    apply, backfill, bench, completions, dev, enqueue, example, explain, jobs, lease, ledger, next, pause, preview,
+    roster, runs, status, tenants, trigger, watch,
 };
 use crate::failure::Failure;
 
@@ -61,6 +61,7 @@ pub(crate) enum Command {
     Ledger(ledger::LedgerArgs),
     Explain(explain::ExplainArgs),
     Trigger(trigger::TriggerArgs),
+    Enqueue(enqueue::EnqueueArgs),
     Backfill(backfill::BackfillArgs),
     Pause(pause::PauseArgs),
     Resume(pause::ResumeArgs),

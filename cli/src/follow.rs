@@ -186,6 +186,9 @@ mod tests {
         async fn trigger(&self, _: &TenantId, _: &JobName, _: bool) -> StoreResult<Option<CorrelationId>> {
             Ok(None)
         }
+        async fn enqueue(&self, _: &leasehold_common::store::Enqueue) -> StoreResult<Option<CorrelationId>> {
+            unreachable!()
+        }
         async fn backfill(&self, _: JobKey, _: &[Timestamp], _: Duration) -> StoreResult<Option<u64>> {
             Ok(None)
         }

@@ -6,7 +6,7 @@
 //! ```text
 //!  48 bits  due time, milliseconds since 1970     (time-ordered: good for indexes)
 //!   4 bits  version = 8
-//!  12 bits  kind: 0 = scheduled, 4095 = backfill, 1..=4094 = every other cause
+//!  12 bits  kind: 0 = scheduled, 4095 = backfill, 2048..=4094 = enqueued, 1..=2047 = every other cause
 //!   2 bits  variant
 //!  62 bits  job key
 //! ```
@@ -208,10 +208,17 @@ impl RunKind {
     /// The one backfill of a due time: a second one for the same due time is the same run.
     pub const BACKFILL: Self = Self(4095);
 
-    /// A kind for a run that no schedule and no backfill asked for: any number is folded into 1..=4094.
+    /// A kind for a run that no schedule and no backfill asked for: any number is folded into 1..=2047.
     #[must_use]
     pub fn unscheduled(number: u16) -> Self {
-        Self(number % 4094 + 1)
+        Self(number % 2047 + 1)
+    }
+
+    /// A kind for a run that an application enqueued: any number is folded into 2048..=4094. PostgreSQL draws it by itself
+    /// (`leasehold.enqueue`).
+    #[must_use]
+    pub fn enqueued(number: u16) -> Self {
+        Self(number % 2047 + 2048)
     }
 
     /// Whether this is the scheduled run of its due time.
@@ -334,7 +341,8 @@ mod tests {
     fn an_unscheduled_kind_is_neither_the_scheduled_one_nor_the_backfill() {
         for n in 0..=u16::MAX {
             let kind = RunKind::unscheduled(n);
-            assert!(!kind.is_scheduled() && kind != RunKind::BACKFILL);
+            assert!(!kind.is_scheduled() && kind.0 < RunKind::enqueued(n).0);
+            assert!((2048..4095).contains(&RunKind::enqueued(n).0), "and an enqueued one is none of these");
         }
     }
 

@@ -82,6 +82,8 @@ words! {
         Trigger = 1 "trigger",
         /// Somebody asked for a due time of the past.
         Backfill = 2 "backfill",
+        /// An application handed it over, now or for later, with a payload of its own.
+        Enqueue = 3 "enqueue",
     }
 }
 

@@ -257,11 +257,11 @@ impl Work {
         let notes = Arc::new(Notes::default());
         let runner = Arc::new(Runner {
             handlers: Arc::new(handlers_of(handlers, states, &options)),
+            store: Arc::clone(&store),
             live: Arc::clone(&live),
             reports,
             charges: Arc::clone(&charges),
             notes: Arc::clone(&notes),
-            store: Arc::clone(&store),
             public_url: options.public_url.clone().map(Arc::new),
             running: TaskTracker::new(),
             grace: options.stop_grace,

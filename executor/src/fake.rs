@@ -38,6 +38,7 @@ pub(crate) struct State {
     pub(crate) ahead: Vec<(Instant, ClaimedRun)>,
     pub(crate) definitions: HashMap<DefinitionId, String>,
     pub(crate) tenants: HashMap<TenantId, (Tenant, i64)>,
+    pub(crate) payloads: HashMap<CorrelationId, String>,
     pub(crate) claims: HashMap<ClaimId, HashSet<(CorrelationId, u32)>>,
     pub(crate) cancel: Vec<CorrelationId>,
     pub(crate) reports: Vec<AttemptReport>,
@@ -244,6 +245,19 @@ impl Queue for Fake {
         Ok(())
     }
 
+    async fn payloads(&self, runs: &[CorrelationId]) -> StoreResult<Vec<(CorrelationId, String)>> {
+        let state = self.begin("payloads")?;
+        Ok(runs.iter().filter_map(|id| Some((*id, state.payloads.get(id)?.clone()))).collect())
+    }
+
+    async fn begin_once(&self, _: &OnceKey) -> StoreResult<OnceBegun> {
+        self.begin("begin_once").map(|_| OnceBegun::First)
+    }
+
+    async fn finish_once(&self, _: &OnceKey, _: &str) -> StoreResult<bool> {
+        self.begin("finish_once").map(|_| true)
+    }
+
     async fn tenants_by_id(&self, ids: &[TenantId]) -> StoreResult<Vec<(Tenant, i64)>> {
         let state = self.begin("tenants_by_id")?;
         Ok(ids.iter().filter_map(|id| state.tenants.get(id).cloned()).collect())
@@ -335,6 +349,9 @@ impl Runs for Fake {
         not_an_executors_call!()
     }
     async fn trigger(&self, _: &TenantId, _: &JobName, _: bool) -> StoreResult<Option<CorrelationId>> {
+        not_an_executors_call!()
+    }
+    async fn enqueue(&self, _: &Enqueue) -> StoreResult<Option<CorrelationId>> {
         not_an_executors_call!()
     }
     async fn backfill(&self, _: JobKey, _: &[Timestamp], _: Duration) -> StoreResult<Option<u64>> {

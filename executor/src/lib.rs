@@ -90,8 +90,8 @@ mod wake;
 
 pub use executor::{Executor, Summary};
 pub use handler::{
-    Attempt, Current, FromRun, Handler, HandlerError, HandlerService, Payload, RunContext, ScheduledFor, State,
-    TenantDb, Wants, current, spawn, spawn_blocking,
+    Attempt, Begun, Current, FromRun, Handler, HandlerError, HandlerService, Once, Open, Payload, Progress, RunContext,
+    ScheduledFor, State, TenantDb, Wants, current, spawn, spawn_blocking,
 };
 pub use ipnet::IpNet;
 pub use leasehold_common::definition::Tenant;

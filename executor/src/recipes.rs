@@ -1,7 +1,8 @@
 //! What the runs of a claim do: their definitions, compiled, and their tenants, both cached.
 //!
 //! Definitions are content-addressed, so a cached one is never stale; a tenant is good while its revision is the one
-//! the claim names. What is missing for a whole claim is fetched in one call of each kind.
+//! the claim names. What is missing for a whole claim is fetched in one call of each kind. Runs that were enqueued may have a
+//! payload of their own.
 //!
 //! On failure: what cannot be found or read is an answer ([`Recipe::error`], no tenant), since only its own run
 //! suffers; an error is that the store could not be asked.
@@ -12,8 +13,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use leasehold_common::definition::{Definition, DefinitionId, HandlerSpec, Tenant};
-use leasehold_common::id::TenantId;
+use leasehold_common::id::{CorrelationId, TenantId};
 use leasehold_common::retry::RetryPolicy;
+use leasehold_common::run::Cause;
 use leasehold_common::store::{ClaimedRun, SharedStore, StoreResult};
 use lru::LruCache;
 use serde_json::Value;
@@ -95,6 +97,8 @@ pub(crate) struct Prepared {
     pub(crate) recipe: Arc<Recipe>,
     /// `None`: the catalog no longer has it.
     pub(crate) tenant: Option<Arc<Tenant>>,
+    /// What was handed over with this run, instead of the job's payload.
+    pub(crate) payload: Option<Arc<Value>>,
 }
 
 /// The caches.
@@ -117,6 +121,7 @@ impl Recipes {
     pub(crate) async fn prepare(&self, runs: &[ClaimedRun]) -> StoreResult<Vec<Prepared>> {
         let recipes = self.recipes_of(runs).await?;
         let tenants = self.tenants_of(runs).await?;
+        let payloads = self.payloads_of(runs).await?;
         let prepare = |run: &ClaimedRun| Prepared {
             run: run.clone(),
             recipe: match recipes.get(&run.definition) {
@@ -124,8 +129,20 @@ impl Recipes {
                 None => Arc::new(Recipe::unknown(run.definition)),
             },
             tenant: tenants.get(&run.tenant).cloned(),
+            payload: payloads.get(&run.id).cloned(),
         };
         Ok(runs.iter().map(prepare).collect())
+    }
+
+    /// What was handed over with runs; nothing is asked if none was enqueued.
+    async fn payloads_of(&self, runs: &[ClaimedRun]) -> StoreResult<HashMap<CorrelationId, Arc<Value>>> {
+        let enqueued: Vec<_> = runs.iter().filter(|run| run.cause == Cause::Enqueue).map(|run| run.id).collect();
+        if enqueued.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let found = self.store.payloads(&enqueued).await?.into_iter();
+        // The store took it for JSON.
+        Ok(found.filter_map(|(id, text)| Some((id, Arc::new(serde_json::from_str(&text).ok()?)))).collect())
     }
 
     async fn recipes_of(&self, runs: &[ClaimedRun]) -> StoreResult<HashMap<DefinitionId, Arc<Recipe>>> {

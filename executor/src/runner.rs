@@ -34,6 +34,7 @@ use crate::handler::command::CommandHandler;
 use crate::handler::databases::Databases;
 use crate::handler::http::HttpHandler;
 use crate::handler::http::callback::Handover;
+use crate::handler::once::Held;
 use crate::handler::service::Registered;
 use crate::handler::state::States;
 use crate::handler::{HandlerError, RunContext};
@@ -99,12 +100,12 @@ impl Handlers {
 /// Starts runs. See the module.
 pub(crate) struct Runner {
     pub(crate) handlers: Arc<Handlers>,
+    pub(crate) store: SharedStore,
     pub(crate) live: Arc<Live>,
     pub(crate) reports: UnboundedSender<Ended>,
     pub(crate) charges: Arc<Charges>,
     pub(crate) notes: Arc<Notes>,
     /// For handlers that leave their run open, and where callbacks are served.
-    pub(crate) store: SharedStore,
     pub(crate) public_url: Option<Arc<Url>>,
     pub(crate) running: TaskTracker,
     pub(crate) grace: Duration,
@@ -134,7 +135,7 @@ impl Runner {
     }
 
     async fn run(&self, prepared: Prepared, ticket: Ticket) {
-        let Prepared { run, recipe, tenant } = prepared;
+        let Prepared { run, recipe, tenant, payload } = prepared;
         let started = Instant::now();
         if run.attempt == 1 && run.cause == Cause::Schedule {
             histogram!(metric::LATENESS).record(lateness(run.scheduled_for));
@@ -142,7 +143,7 @@ impl Runner {
         let attempt = Attempt { id: run.id, attempt: run.attempt, claim: ticket.claim() };
         let handover = Handover::new(Arc::clone(&self.store), self.public_url.clone(), attempt);
         let ending = match tenant {
-            Some(tenant) => match self.context(&run, &recipe, tenant, &ticket, handover.clone()) {
+            Some(tenant) => match self.context(&run, &recipe, tenant, payload, &ticket, handover.clone()) {
                 Ok(context) => self.attempt(&recipe, context, &ticket).await,
                 Err(error) => Some(Ending::Returned(Err(error))),
             },
@@ -232,11 +233,13 @@ impl Runner {
         run: &ClaimedRun,
         recipe: &Recipe,
         tenant: Arc<Tenant>,
+        own: Option<Arc<Value>>,
         ticket: &Ticket,
         handover: Handover,
     ) -> Result<RunContext, HandlerError> {
         let scope = RunScope { correlation_id: run.id, attempt: run.attempt, scheduled_for: run.scheduled_for };
         let payload = match recipe.payload.as_deref().filter(|_| recipe.templated) {
+            _ if own.is_some() => own, // data, and no template
             Some(payload) => {
                 let scope = Scope { tenant: &tenant, job: &run.job, run: Some(scope) };
                 Some(Arc::new(render_json(payload, &scope)?))
@@ -250,7 +253,8 @@ impl Runner {
             .with_databases(self.handlers.databases.clone())
             .with_states(self.handlers.states.clone())
             .with_notebook(self.notes.of(handover.attempt()))
-            .with_handover(handover);
+            .with_handover(handover)
+            .with_held(Held { store: Arc::clone(&self.store), claim: ticket.claim() });
         Ok(context)
     }
 

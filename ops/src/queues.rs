@@ -164,10 +164,10 @@ mod tests {
 
     use async_trait::async_trait;
     use leasehold_common::definition::Tenant;
-    use leasehold_common::id::TenantId;
+    use leasehold_common::id::{CorrelationId, TenantId};
     use leasehold_common::store::{
-        Activated, AttemptReport, Charge, ClaimId, ClaimRequest, Claimed, ErrorKind, ExecutorInfo, Extended, Served,
-        Settled, StoreError, StoreResult,
+        Activated, AttemptReport, Charge, ClaimId, ClaimRequest, Claimed, ErrorKind, ExecutorInfo, Extended, OnceBegun,
+        OnceKey, Served, Settled, StoreError, StoreResult,
     };
     use tokio::time::sleep;
     use uuid::Uuid;
@@ -211,6 +211,15 @@ mod tests {
             unreachable!()
         }
         async fn retire(&self, _: Uuid) -> StoreResult<()> {
+            unreachable!()
+        }
+        async fn payloads(&self, _: &[CorrelationId]) -> StoreResult<Vec<(CorrelationId, String)>> {
+            unreachable!()
+        }
+        async fn begin_once(&self, _: &OnceKey) -> StoreResult<OnceBegun> {
+            unreachable!()
+        }
+        async fn finish_once(&self, _: &OnceKey, _: &str) -> StoreResult<bool> {
             unreachable!()
         }
         async fn tenants_by_id(&self, _: &[TenantId]) -> StoreResult<Vec<(Tenant, i64)>> {

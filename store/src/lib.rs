@@ -5,6 +5,7 @@
 //! dialect needs several statements) under `sql/`, with the reason for its locks on top.
 
 mod clock;
+mod enqueue;
 mod error;
 mod json;
 mod migrations;
@@ -32,6 +33,8 @@ use leasehold_common::store::{
 use rand::seq::SliceRandom as _;
 
 pub use clock::WallClock;
+pub use postgres::enqueue_on_postgres;
+pub use sqlite::enqueue_on_sqlite;
 pub use tenant_db::{
     Param, PgTenantTransaction, Place, PoolOptions, SqliteTenantTransaction, StatementDone, TenantDbError, TenantPools,
     TenantStatement,

@@ -12,8 +12,8 @@ macro_rules! readers {
         use leasehold_common::run::{Cause, Outcome, Progress, Report, RunState, RunView};
         use leasehold_common::store::{
             Attempt, AttemptReport, Callback, ConfigInForce, DueJob, ErrorKind, ExecutorView, HandledJob, JobHistory,
-            JobVersion, JobView, LiveCallback, Pass, Pause, PauseView, RosterState, SlowJob, SourceView, StoreError,
-            StoreResult, Verdict,
+            JobVersion, JobView, LiveCallback, OnceBegun, Pass, Pause, PauseView, RosterState, SlowJob, SourceView,
+            StoreError, StoreResult, Verdict,
         };
         use sqlx::Row as _;
         use uuid::Uuid;
@@ -246,6 +246,18 @@ macro_rules! readers {
         /// tenant, job, definition.
         pub(crate) fn handled_job(row: &$row) -> StoreResult<HandledJob> {
             Ok(HandledJob { tenant: name(row, 0)?, job: name(row, 1)?, definition: get(row, 2)? })
+        }
+
+        /// From `first` on: run, attempt, begun, done, result; all null if nobody has begun it.
+        pub(crate) fn begun_once(row: &$row, first: usize, busy: bool) -> StoreResult<Option<OnceBegun>> {
+            let Some(run) = get::<Option<Uuid>>(row, first)?.map(CorrelationId::from_uuid) else { return Ok(None) };
+            if get::<Option<i64>>(row, first + 3)?.is_some() {
+                return Ok(Some(OnceBegun::Done { result: get(row, first + 4)? }));
+            }
+            if busy {
+                return Ok(Some(OnceBegun::Busy { run }));
+            }
+            Ok(Some(OnceBegun::Unfinished { run, attempt: count(row, first + 1)?, at: at(row, first + 2)? }))
         }
 
         /// version, definition, valid from, valid to, body.

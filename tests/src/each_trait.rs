@@ -26,6 +26,9 @@ macro_rules! each_trait {
             queues() -> Vec<QueueDepth>;
             announce(info: &ExecutorInfo) -> ();
             retire(executor: Uuid) -> ();
+            payloads(runs: &[CorrelationId]) -> Vec<(CorrelationId, String)>;
+            begin_once(key: &OnceKey) -> OnceBegun;
+            finish_once(key: &OnceKey, result: &str) -> bool;
             tenants_by_id(ids: &[TenantId]) -> Vec<(Tenant, i64)>;
         );
         $with!(Callbacks:
@@ -41,6 +44,7 @@ macro_rules! each_trait {
             runs(filter: &RunFilter, limit: u32) -> Vec<RunView>;
             run(id: CorrelationId) -> Option<RunStory>;
             trigger(tenant: &TenantId, job: &JobName, beside: bool) -> Option<CorrelationId>;
+            enqueue(request: &Enqueue) -> Option<CorrelationId>;
             backfill(key: JobKey, due: &[Timestamp], pause: Duration) -> Option<u64>;
             history(tenant: &TenantId, job: &JobName, from: Timestamp, to: Timestamp) -> Option<JobHistory>;
             cancel(id: CorrelationId) -> Cancelled;

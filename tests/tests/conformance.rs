@@ -53,6 +53,8 @@ mod claim;
 mod dispatch;
 #[path = "conformance/edits.rs"]
 mod edits;
+#[path = "conformance/enqueue.rs"]
+mod enqueue;
 #[path = "conformance/every.rs"]
 mod every;
 #[path = "conformance/extend.rs"]
@@ -71,6 +73,8 @@ mod ledger;
 mod limits;
 #[path = "conformance/mixed.rs"]
 mod mixed;
+#[path = "conformance/once.rs"]
+mod once;
 #[path = "conformance/overlap.rs"]
 mod overlap;
 #[path = "conformance/pauses.rs"]

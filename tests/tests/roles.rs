@@ -48,8 +48,8 @@ async fn admin(url: &str) -> PgConnection {
 }
 
 /// The tables under row-level security.
-const OF_TENANTS: [&str; 9] =
-    ["tenant", "job", "job_version", "definition", "ahead", "ready", "running", "report", "share"];
+const OF_TENANTS: [&str; 11] =
+    ["tenant", "job", "job_version", "definition", "ahead", "ready", "running", "report", "share", "enqueued", "once"];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_life_of_a_run_needs_no_more_than_the_roles_have() {
@@ -255,6 +255,12 @@ async fn hostile_statements_of_a_tenant_meet_no_rows_of_others() {
     f.settle_one(held.report(0, Verdict::Retry(MINUTE))).await;
     f.settle_one(held.report(1, Verdict::Succeeded)).await;
     f.fan_out(&term, 2 * HOUR).await;
+    f.execute("SELECT leasehold.enqueue('globex', 'b', NULL, '{\"delay\": \"1 day\"}')").await;
+    f.execute(
+        "INSERT INTO leasehold.once (job_key, scope, name, tenant_id, run_id, attempt, begun_at)
+         SELECT key, 's', 'n', tenant_id, gen_random_uuid(), 1, 0 FROM leasehold.job",
+    )
+    .await;
 
     let mut acme = acting_for(&f, "acme").await;
     for table in OF_TENANTS {
@@ -395,7 +401,7 @@ async fn who_may_make_no_roles_migrates_all_the_same_and_an_administrator_adds_t
 
     admin.execute("SELECT leasehold.set_up_roles()").await.unwrap();
     admin.execute("SELECT leasehold.set_up_roles()").await.unwrap();
-    assert_eq!(count(&mut admin, "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'leasehold\\_%'").await, 5);
+    assert_eq!(count(&mut admin, "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'leasehold\\_%'").await, 6);
     let scheduler = store_as(&url, "leasehold_scheduler").await;
     assert_eq!(scheduler.jobs(None, None, 10).await.unwrap().len(), 2);
     let (tenant, _) = path("globex/a");
@@ -407,7 +413,7 @@ async fn who_may_make_no_roles_migrates_all_the_same_and_an_administrator_adds_t
     works(&store).await;
     store.migrate().await.unwrap();
     let mut admin = self::admin(&url).await;
-    assert_eq!(count(&mut admin, "SELECT count(*) FROM pg_policy WHERE polname = 'other_app'").await, 11);
+    assert_eq!(count(&mut admin, "SELECT count(*) FROM pg_policy WHERE polname = 'other_app'").await, 13);
     let viewer = store_as(&url, "leasehold_viewer").await;
     assert_eq!(viewer.jobs(None, None, 10).await.unwrap().len(), 2);
     let scheduler = store_as(&url, "leasehold_scheduler").await;
@@ -450,4 +456,50 @@ async fn a_migrator_migrates_a_new_database_that_it_may_use() {
     assert_eq!(count(&mut admin, others).await, 0);
     works(&store_as(&url, "leasehold_scheduler").await).await;
     drop(f);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_login_that_may_only_enqueue_can_do_nothing_else() {
+    let f = two_tenants().await;
+    let mut app = PgConnection::connect(&login(&f.url, "leasehold_enqueuer").await).await.unwrap();
+    // A search path of its own leads the function nowhere.
+    app.execute("SET search_path = pg_temp, public").await.unwrap();
+    app.execute("CREATE TEMP TABLE job (key bigint, tenant_id text, name text)").await.unwrap();
+    assert_eq!(
+        refused(&mut app, "SELECT leasehold.enqueue('acme', 'b', '{\"n\": 1}', '{\"key\": \"k\"}')").await,
+        None
+    );
+    for statement in [
+        "SELECT * FROM leasehold.enqueued",
+        "SELECT * FROM leasehold.once",
+        "SELECT * FROM leasehold.job",
+        "SELECT * FROM leasehold.report",
+        "DELETE FROM leasehold.ahead",
+        "INSERT INTO leasehold.enqueued VALUES (1, gen_random_uuid(), 'acme', NULL, NULL, 0)",
+        "SELECT leasehold.set_up_roles()",
+    ] {
+        assert_eq!(refused(&mut app, statement).await.as_deref(), Some("42501"), "{statement}");
+    }
+    assert_eq!(f.claim(5).await.only().tenant.as_str(), "acme");
+    for role in ["leasehold_executor", "leasehold_viewer"] {
+        let mut other = PgConnection::connect(&login(&f.url, role).await).await.unwrap();
+        let enqueue = "SELECT leasehold.enqueue('acme', 'b')";
+        assert_eq!(refused(&mut other, enqueue).await.as_deref(), Some("42501"), "{role}");
+    }
+    let mut owner = admin(&f.url).await;
+    let query = "SELECT count(*) FROM pg_proc WHERE pronamespace = 'leasehold'::regnamespace AND prosecdef
+                 AND NOT (pg_get_userbyid(proowner) = 'leasehold_migrator' AND proconfig IS NOT NULL)";
+    assert_eq!(count(&mut owner, query).await, 0, "no function has the rights of whoever happened to migrate");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_acts_for_a_tenant_enqueues_for_that_tenant_alone() {
+    let f = two_tenants().await;
+    let mut acme = acting_for(&f, "acme").await;
+    assert_eq!(refused(&mut acme, "SELECT leasehold.enqueue('acme', 'b')").await, None);
+    assert_eq!(refused(&mut acme, "SELECT leasehold.enqueue('globex', 'b')").await.as_deref(), Some("42501"));
+    let mut globex = acting_for(&f, "globex").await;
+    assert_eq!(refused(&mut globex, "SELECT leasehold.enqueue('globex', 'b')").await, None);
+    assert_eq!(count(&mut globex, "SELECT count(id) FROM leasehold.enqueued").await, 1, "nor are those of others seen");
+    assert_eq!(f.claim(5).await.items().len(), 2);
 }

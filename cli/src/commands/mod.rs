@@ -6,6 +6,7 @@ pub(crate) mod bench;
 pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod dev;
+pub(crate) mod enqueue;
 pub(crate) mod example;
 pub(crate) mod explain;
 pub(crate) mod jobs;
@@ -59,6 +60,10 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Trigger(args) => {
             let tenant = args.tenant().cloned();
             with_store_of(url, tenant.as_ref(), |store| async move { trigger::run(&*store, &args).await }).await
+        }
+        Command::Enqueue(args) => {
+            let tenant = args.tenant().cloned();
+            with_store_of(url, tenant.as_ref(), |store| async move { enqueue::run(&*store, args).await }).await
         }
         Command::Ledger(args) => {
             let tenant = args.tenant().cloned();

@@ -203,6 +203,49 @@ pub struct Activated {
     pub next_in: Option<Duration>,
 }
 
+/// Something that an attempt does once, and who does it: a run of a job by a scope and a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OnceKey {
+    /// The run of the attempt.
+    pub id: CorrelationId,
+    /// The claim that it runs under.
+    pub claim: ClaimId,
+    /// The attempt.
+    pub attempt: u32,
+    /// Within what it happens once: the run's id, or what the handler says.
+    pub scope: String,
+    /// What.
+    pub name: String,
+}
+
+/// What came of beginning something that is to happen once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OnceBegun {
+    /// Nobody had begun it.
+    First,
+    /// Somebody had begun it and is over, without having said that it is done: whether it happened is unknown.
+    Unfinished {
+        /// The run that began it.
+        run: CorrelationId,
+        /// The attempt.
+        attempt: u32,
+        /// When.
+        at: Timestamp,
+    },
+    /// Another run has begun it and is under way.
+    Busy {
+        /// The run.
+        run: CorrelationId,
+    },
+    /// It is done.
+    Done {
+        /// What came of it, as JSON text.
+        result: String,
+    },
+    /// The attempt is not this executor's any longer (invariant I6).
+    Stale,
+}
+
 /// Work items, for executors.
 #[async_trait]
 pub trait Queue: Send + Sync {
@@ -245,6 +288,16 @@ pub trait Queue: Send + Sync {
 
     /// Takes the executor off the list.
     async fn retire(&self, executor: Uuid) -> StoreResult<()>;
+
+    /// The payloads of those of these enqueued runs that have one of their own, as JSON text.
+    async fn payloads(&self, runs: &[CorrelationId]) -> StoreResult<Vec<(CorrelationId, String)>>;
+
+    /// Begins something that is to happen once. Retained as long as reports are.
+    async fn begin_once(&self, key: &OnceKey) -> StoreResult<OnceBegun>;
+
+    /// Says that it is done, and what came of it, as JSON text. `false`: the attempt is not this executor's any longer
+    /// (invariant I6), or another run has taken it over.
+    async fn finish_once(&self, key: &OnceKey, result: &str) -> StoreResult<bool>;
 
     /// The tenants with these ids and the revision of each.
     async fn tenants_by_id(&self, ids: &[TenantId]) -> StoreResult<Vec<(Tenant, i64)>>;

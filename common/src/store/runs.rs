@@ -42,6 +42,10 @@ pub trait Runs: Send + Sync {
     /// `None` if the tenant has no such job.
     async fn trigger(&self, tenant: &TenantId, job: &JobName, beside: bool) -> StoreResult<Option<CorrelationId>>;
 
+    /// Makes a run of its own with a payload of its own, now or later, paused or not. One whose key is known already is the
+    /// run that has it. `None` if the tenant has no such job.
+    async fn enqueue(&self, request: &Enqueue) -> StoreResult<Option<CorrelationId>>;
+
     /// Makes runs of their own for due times of the past, one after the other, `pause` apart and the first now. A due
     /// time that was backfilled before and whose run is still known is left out. `None` if there is no such job.
     async fn backfill(&self, key: JobKey, due: &[Timestamp], pause: Duration) -> StoreResult<Option<u64>>;
@@ -58,6 +62,53 @@ pub trait Runs: Send + Sync {
 
     /// Cancels a run: one that waits ends at once, one that runs is told to at its executor's next heartbeat.
     async fn cancel(&self, id: CorrelationId) -> StoreResult<Cancelled>;
+}
+
+/// What an application hands over.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Enqueue {
+    /// Whose run.
+    pub tenant: TenantId,
+    /// Of which job.
+    pub job: JobName,
+    /// What its handler gets, as it stands: it is no template. Without it, the job's own.
+    pub payload: Option<serde_json::Value>,
+    /// When it is due.
+    pub due: EnqueueDue,
+    /// Two requests of a job with the same key are one run, for as long as the run is known.
+    pub key: Option<String>,
+    /// Instead of the job's priority.
+    pub priority: Option<i16>,
+    /// So long after its due time running it is pointless.
+    pub expires: Option<Duration>,
+}
+
+impl Enqueue {
+    /// The largest payload, in bytes of JSON.
+    pub const PAYLOAD_MAX: usize = 256 * 1024;
+
+    /// The longest key, in characters.
+    pub const KEY_MAX: usize = 255;
+
+    /// The longest wait: ten years.
+    pub const WAIT_MAX: Duration = Duration::from_secs(315_576_000);
+
+    /// A run now, by the job's own settings.
+    #[must_use]
+    pub fn now(tenant: TenantId, job: JobName) -> Self {
+        Self { tenant, job, payload: None, due: EnqueueDue::Now, key: None, priority: None, expires: None }
+    }
+}
+
+/// When an enqueued run is due. An instant of the past is now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EnqueueDue {
+    /// At once.
+    Now,
+    /// Then.
+    At(Timestamp),
+    /// After this, on the store's clock.
+    In(Duration),
 }
 
 /// The answer to a cancel request.

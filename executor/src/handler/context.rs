@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use leasehold_common::definition::Tenant;
 use leasehold_common::id::{CorrelationId, JobName};
 use leasehold_common::template::{RunScope, Scope};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -16,6 +17,7 @@ use super::HandlerError;
 use super::current::Current;
 use super::databases::{Databases, TenantDb};
 use super::http::callback::Handover;
+use super::once::{Held, Once};
 use super::state::States;
 use crate::notes::Notebook;
 
@@ -33,6 +35,7 @@ pub struct RunContext {
     states: States,
     notebook: Notebook,
     handover: Option<Handover>,
+    held: Option<Held>,
 }
 
 impl RunContext {
@@ -51,6 +54,7 @@ impl RunContext {
             states: States::default(),
             notebook: Notebook::default(),
             handover: None,
+            held: None,
         }
     }
 
@@ -90,6 +94,11 @@ impl RunContext {
 
     pub(crate) fn with_states(mut self, states: States) -> Self {
         self.states = states;
+        self
+    }
+
+    pub(crate) fn with_held(mut self, held: Held) -> Self {
+        self.held = Some(held);
         self
     }
 
@@ -214,6 +223,22 @@ impl RunContext {
         })?;
         let place = databases.place(&self.tenant).await?;
         Ok(TenantDb { pools: databases.pools, place, limit: self.time_left() })
+    }
+
+    /// Does something once over all attempts of this run; see [`Once`] for what that can promise and what not.
+    ///
+    /// # Errors
+    /// Those of [`Once::run`].
+    pub async fn once<T, E>(&self, name: &str, work: impl Future<Output = Result<T, E>>) -> Result<T, HandlerError>
+    where
+        T: Serialize + DeserializeOwned,
+        E: Into<HandlerError>,
+    {
+        Once::of(self).run(name, work).await
+    }
+
+    pub(super) fn held(&self) -> Option<&Held> {
+        self.held.as_ref()
     }
 
     /// Who the run is, for [`super::current`].

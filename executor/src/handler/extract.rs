@@ -20,7 +20,9 @@ use super::{HandlerError, RunContext, TenantDb};
 /// | [`Tenant`], `Arc<Tenant>` | whose run it is |
 /// | [`Payload<T>`] | the job's payload as a type of one's own |
 /// | [`TenantDb`] | the tenant's own database |
+/// | [`Once`](crate::Once) | does something once over all attempts of the run |
 /// | [`State<T>`] | what the executor was given by [`Executor::state`](crate::Executor::state) |
+/// | [`Progress`] | says how far the run is |
 /// | [`CancellationToken`] | tells when to stop |
 /// | [`CorrelationId`] | the run |
 /// | [`Attempt`], [`ScheduledFor`] | which try, for which due time |
@@ -136,6 +138,22 @@ pub struct Attempt(pub u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ScheduledFor(pub Timestamp);
 
+/// Says how far the run is, for `leasehold runs show`. See [`RunContext::progress`].
+#[derive(Clone, Debug)]
+pub struct Progress(RunContext);
+
+impl Progress {
+    /// How much is done, 0 to 100, and what it is doing.
+    pub fn set(&self, percent: u8, message: impl AsRef<str>) {
+        self.0.progress(percent, message);
+    }
+
+    /// Adds a line, or several, to the log of the run.
+    pub fn log(&self, line: impl AsRef<str>) {
+        self.0.log(line);
+    }
+}
+
 macro_rules! parts {
     ($($type:ty: |$context:ident| $part:expr;)+) => {
         $(impl FromRun for $type {
@@ -150,6 +168,7 @@ parts! {
     RunContext: |context| context.clone();
     Tenant: |context| context.tenant().clone();
     Arc<Tenant>: |context| context.shared_tenant();
+    Progress: |context| Self(context.clone());
     CancellationToken: |context| context.cancellation().clone();
     CorrelationId: |context| context.correlation_id();
     Attempt: |context| Self(context.attempt());

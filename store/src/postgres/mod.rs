@@ -23,6 +23,7 @@ mod callbacks;
 mod catalog;
 mod gates;
 mod lease;
+mod once;
 mod queue;
 mod roster;
 mod rows;
@@ -30,6 +31,8 @@ mod runs;
 mod schedules;
 mod scope;
 mod shares;
+
+pub use once::enqueue_on_postgres;
 
 use std::future::Future;
 use std::str::FromStr as _;

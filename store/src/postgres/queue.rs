@@ -9,7 +9,7 @@ use leasehold_common::id::{CorrelationId, JobName, TenantId};
 use leasehold_common::run::Outcome;
 use leasehold_common::store::{
     Activated, AttemptReport, Charge, ClaimId, ClaimRequest, Claimed, ClaimedRun, ErrorKind, ExecutorInfo, Extended,
-    Lane, Queue, QueueDepth, Served, Settled, StoreError, StoreResult, Verdict,
+    Lane, OnceBegun, OnceKey, Queue, QueueDepth, Served, Settled, StoreError, StoreResult, Verdict,
 };
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
@@ -156,6 +156,18 @@ impl Queue for PgStore {
             .await
             .map_err(self.failed("retire the executor"))?;
         Ok(())
+    }
+
+    async fn payloads(&self, runs: &[CorrelationId]) -> StoreResult<Vec<(CorrelationId, String)>> {
+        self.own_payloads(runs).await
+    }
+
+    async fn begin_once(&self, key: &OnceKey) -> StoreResult<OnceBegun> {
+        self.begin(key).await
+    }
+
+    async fn finish_once(&self, key: &OnceKey, result: &str) -> StoreResult<bool> {
+        self.finish(key, result).await
     }
 
     async fn tenants_by_id(&self, ids: &[TenantId]) -> StoreResult<Vec<(Tenant, i64)>> {

@@ -6,9 +6,10 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use leasehold_common::id::{CorrelationId, JobKey, JobName, RunKind, TenantId};
 use leasehold_common::run::{Report, RunState, RunStory, RunView};
-use leasehold_common::store::{Cancelled, JobHistory, RunFilter, Runs, StoreResult};
+use leasehold_common::store::{Cancelled, Enqueue, JobHistory, RunFilter, Runs, StoreResult};
 use uuid::Uuid;
 
+use super::once::enqueue_on_postgres;
 use super::{PgStore, rows};
 use crate::clock::{at, us};
 use crate::rows::{ended_run, matches, merge, story};
@@ -125,6 +126,10 @@ impl Runs for PgStore {
                 return Ok(Some(id));
             }
         }
+    }
+
+    async fn enqueue(&self, request: &Enqueue) -> StoreResult<Option<CorrelationId>> {
+        enqueue_on_postgres(&self.work, request).await
     }
 
     async fn backfill(&self, key: JobKey, due: &[Timestamp], pause: Duration) -> StoreResult<Option<u64>> {

@@ -140,6 +140,14 @@ impl Schedules for PgStore {
         if reports.unsigned_abs() < u64::from(limit) {
             // The last piece of a tick: once a tick is enough.
             self.settled(|| self.prune_catalog(term, limit)).await?;
+            for statement in [sql!("schedules/prune_enqueued"), sql!("schedules/prune_once")] {
+                sqlx::query(statement)
+                    .bind(us(keep))
+                    .bind(i64::from(limit))
+                    .execute(&self.work)
+                    .await
+                    .map_err(self.failed(OPERATION))?;
+            }
         }
         Ok(Pruned::Done { reports: reports.unsigned_abs() })
     }

@@ -19,6 +19,7 @@ mod endings;
 mod gates;
 mod lease;
 mod line;
+mod once;
 mod overlaps;
 mod pauses;
 mod queue;
@@ -27,6 +28,8 @@ mod roster;
 mod rows;
 mod runs;
 mod schedules;
+
+pub use once::enqueue_on_sqlite;
 
 use std::path::Path;
 use std::time::Duration;

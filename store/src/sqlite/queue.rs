@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use leasehold_common::definition::Tenant;
 use leasehold_common::id::{CorrelationId, TenantId};
 use leasehold_common::store::{
-    Activated, AttemptReport, Charge, ClaimId, ClaimRequest, Claimed, ExecutorInfo, Extended, Queue, QueueDepth,
-    Served, Settled, StoreResult,
+    Activated, AttemptReport, Charge, ClaimId, ClaimRequest, Claimed, ExecutorInfo, Extended, OnceBegun, OnceKey,
+    Queue, QueueDepth, Served, Settled, StoreResult,
 };
 use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
@@ -132,6 +132,18 @@ impl Queue for SqliteStore {
             .await
             .map_err(failed("retire the executor"))?;
         Ok(())
+    }
+
+    async fn payloads(&self, runs: &[CorrelationId]) -> StoreResult<Vec<(CorrelationId, String)>> {
+        self.own_payloads(runs).await
+    }
+
+    async fn begin_once(&self, key: &OnceKey) -> StoreResult<OnceBegun> {
+        self.begin_for(key).await
+    }
+
+    async fn finish_once(&self, key: &OnceKey, result: &str) -> StoreResult<bool> {
+        self.finish(key, result).await
     }
 
     async fn tenants_by_id(&self, ids: &[TenantId]) -> StoreResult<Vec<(Tenant, i64)>> {

@@ -7,14 +7,16 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use leasehold_common::id::{CorrelationId, JobKey, JobName, RunKind, TenantId};
 use leasehold_common::run::{Outcome, Report, RunState, RunStory, RunView};
-use leasehold_common::store::{Cancelled, JobHistory, RunFilter, Runs, StoreResult};
+use leasehold_common::store::{Cancelled, Enqueue, JobHistory, RunFilter, Runs, StoreResult};
 
 use super::callbacks::cancel_open;
 use super::endings::{Unstarted, record_unstarted};
 use super::line::line_up;
+use super::once::enqueue_at;
 use super::overlaps::take;
 use super::{SqliteStore, rows};
 use crate::clock::{at, us};
+use crate::enqueue;
 use crate::error::failed;
 use crate::json::{batch, hex};
 use crate::rows::{ended_run, matches, merge, story};
@@ -131,6 +133,14 @@ impl Runs for SqliteStore {
             self.hint();
             return Ok(Some(id));
         }
+    }
+
+    async fn enqueue(&self, request: &Enqueue) -> StoreResult<Option<CorrelationId>> {
+        let mut write = self.begin(enqueue::OPERATION).await?;
+        let made = enqueue_at(&mut write, request, self.now()).await?;
+        write.commit().await.map_err(failed(enqueue::OPERATION))?;
+        self.hint();
+        Ok(made)
     }
 
     async fn backfill(&self, key: JobKey, due: &[Timestamp], pause: Duration) -> StoreResult<Option<u64>> {

@@ -161,6 +161,14 @@ impl Schedules for SqliteStore {
         if reports < u64::from(limit) {
             // The last piece of a tick: once a tick is enough.
             prune_catalog(&mut write, limit).await?;
+            for statement in [sql!("schedules/prune_enqueued"), sql!("schedules/prune_once")] {
+                sqlx::query(statement)
+                    .bind(now.saturating_sub(us(keep)))
+                    .bind(limit)
+                    .execute(&mut *write)
+                    .await
+                    .map_err(failed(OPERATION))?;
+            }
         }
         write.commit().await.map_err(failed(OPERATION))?;
         Ok(Pruned::Done { reports })
