@@ -27,7 +27,7 @@ jobs:
 const UNKNOWN: &str = "01a1fc96-f56e-8000-9938-183cc1766ad0";
 
 /// The fields that scripts rely on, in order.
-const REPORT: [&str; 16] = [
+const REPORT: [&str; 17] = [
     "seq",
     "correlation_id",
     "tenant",
@@ -43,6 +43,7 @@ const REPORT: [&str; 16] = [
     "lateness_ms",
     "executor",
     "error",
+    "error_code",
     "result",
 ];
 

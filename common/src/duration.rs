@@ -86,6 +86,27 @@ pub mod text {
     }
 }
 
+/// serde for durations that need not be there: `#[serde(with = "leasehold_common::duration::text_opt")]`.
+pub mod text_opt {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    /// Writes `1h30m`, or null.
+    pub fn serialize<S: Serializer>(duration: &Option<Duration>, out: S) -> Result<S::Ok, S::Error> {
+        match duration {
+            Some(duration) => super::text::serialize(duration, out),
+            None => out.serialize_none(),
+        }
+    }
+
+    /// Reads `1h30m`, or null.
+    pub fn deserialize<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Duration>, D::Error> {
+        let text = Option::<String>::deserialize(input)?;
+        text.map(|text| super::parse(&text).map_err(serde::de::Error::custom)).transpose()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use crate::id::{CorrelationId, JobName, TenantId};
 
@@ -183,6 +184,8 @@ pub struct Report {
     pub executor: Option<String>,
     /// What went wrong.
     pub error: Option<String>,
+    /// What kind of error that is, in a word for rules and scripts: `http.503`, `timeout`, `lost`.
+    pub error_code: Option<String>,
     /// What the handler returned.
     pub result: Option<serde_json::Value>,
 }
@@ -308,6 +311,47 @@ fn replace_nul(value: &mut Value) {
     }
 }
 
+/// The longest code of an error, in characters.
+const CODE_MAX: usize = 64;
+
+/// A code of an error as it is kept: at most 64 characters, without control characters and spaces.
+#[must_use]
+pub fn clip_code(code: &str) -> String {
+    code.chars().map(|c| if c.is_control() || c.is_whitespace() { '_' } else { c }).take(CODE_MAX).collect()
+}
+
+/// What errors of one kind have in common: their code, and their message without what differs from run to run (numbers,
+/// ids, quoted values). Dead letters are grouped by it; a number that is stored must mean the same tomorrow.
+#[must_use]
+pub fn fingerprint(code: Option<&str>, message: &str) -> i64 {
+    let mut hash = Sha256::new();
+    hash.update(code.unwrap_or_default());
+    hash.update([0]);
+    // The beginning says what went wrong; further on come outputs and answers.
+    let mut words = 0;
+    let parts = |c: char| !(c.is_alphanumeric() || c == '-' || c == '_');
+    for word in message.split(parts).filter(|word| !word.is_empty()) {
+        // A word with a digit is a number, an id, a time, an address, or a part of one; hexadecimal ids may lack digits.
+        if word.chars().any(|c| c.is_ascii_digit()) || (word.len() >= 8 && word.bytes().all(|b| b.is_ascii_hexdigit()))
+        {
+            continue;
+        }
+        hash.update(word);
+        hash.update([1]);
+        words += 1;
+        if words == FINGERPRINT_WORDS {
+            break;
+        }
+    }
+    let digest: [u8; 32] = hash.finalize().into();
+    let mut head = [0; 8];
+    head.copy_from_slice(&digest[..8]);
+    i64::from_be_bytes(head)
+}
+
+/// How many words of a message count.
+const FINGERPRINT_WORDS: usize = 40;
+
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
@@ -329,6 +373,25 @@ mod tests {
         for outcome in Outcome::ALL {
             assert_eq!(outcome.is_terminal(), *outcome != Outcome::Failed);
         }
+    }
+
+    #[test]
+    fn fingerprints_pass_over_what_differs_from_run_to_run() {
+        let print = |message| fingerprint(Some("http.500"), message);
+        let first =
+            print("POST http://10.0.0.1:9000/sync: answered 500: order 17 of 019aa3e1-c07b-8000-8bd5-c3a6a4f5a1b2");
+        assert_eq!(
+            first,
+            print("POST http://10.0.0.2:9000/sync: answered 500: order 18 of 019aa3e1-ffff-8000-8bd5-deadbeefcafe")
+        );
+        assert_ne!(first, print("POST http://10.0.0.1:9000/sync: answered 500: customer 17 of x"));
+        assert_ne!(first, fingerprint(Some("http.503"), "POST http://10.0.0.1:9000/sync: answered 500: order 17"));
+        // Stored: what it is must stay.
+        assert_eq!(
+            fingerprint(Some("lost"), "the executor was lost"),
+            fingerprint(Some("lost"), "the executor was lost 7")
+        );
+        assert_eq!(clip_code("a\tb c"), "a_b_c");
     }
 
     #[test]

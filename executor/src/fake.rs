@@ -11,7 +11,7 @@ use leasehold_common::catalog::{CatalogPlan, CatalogSnapshot, Member};
 use leasehold_common::definition::{Definition, DefinitionId, HandlerSpec, ScheduleSpec, Tenant};
 use leasehold_common::id::{CorrelationId, JobKey, JobName, TenantId};
 use leasehold_common::lease::{Acquired, Candidate, LeaseKind, Renewal, Term};
-use leasehold_common::retry::{Backoff, RetryPolicy};
+use leasehold_common::retry::RetryPolicy;
 use leasehold_common::run::{Cause, Report, RunStory, RunView};
 use leasehold_common::store::*;
 use tokio::sync::Notify;
@@ -102,6 +102,7 @@ impl Fake {
             scheduled_for: jiff::Timestamp::now(),
             attempt: 1,
             released: 0,
+            age: Duration::ZERO,
             lane: Lane { queue: Default::default(), priority: 0 },
             tag: 0,
             cost: Duration::ZERO,
@@ -151,7 +152,7 @@ pub(crate) fn tenant() -> Tenant {
 pub(crate) fn definition(handler: HandlerSpec, timeout: Duration, attempts: u32) -> Definition {
     Definition {
         timeout,
-        retry: RetryPolicy { attempts, backoff: Backoff::default() },
+        retry: RetryPolicy { attempts, ..RetryPolicy::default() },
         ..Definition::new(ScheduleSpec::Every { interval: Duration::from_secs(60) }, handler)
     }
 }

@@ -42,7 +42,7 @@ use crate::live::{Live, StopCause, Ticket};
 use crate::metric;
 use crate::notes::Notes;
 use crate::recipes::{Action, Prepared, Recipe};
-use crate::verdict::{Ending, Judgement, judge};
+use crate::verdict::{Circumstances, Ending, Judgement, judge};
 
 /// How much longer than a handler's own grace the runner waits: a handler that ends its work by force itself should
 /// get to say so.
@@ -79,7 +79,10 @@ impl Handlers {
             Action::Http(call) => self.http.call(call, context).await,
             Action::Command(call) => match &self.command {
                 Some(command) => command.call(call, context).await,
-                None => Err(HandlerError::new("this executor runs no commands; start it with --allow-commands")),
+                None => {
+                    let what = "this executor runs no commands; start it with --allow-commands";
+                    Err(HandlerError::new(what).code("handler.unknown"))
+                }
             },
             Action::Sql(call) => call.call(&self.databases, context).await,
             Action::Named(name) => match self.named.get(name) {
@@ -93,7 +96,7 @@ impl Handlers {
         let mut known: Vec<&str> = self.named.keys().map(String::as_str).collect();
         known.sort_unstable();
         let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-        HandlerError::new(format!("this executor has no handler {name:?}; it has {known}"))
+        HandlerError::new(format!("this executor has no handler {name:?}; it has {known}")).code("handler.unknown")
     }
 }
 
@@ -131,7 +134,8 @@ impl Runner {
     pub(crate) fn give_back(&self, run: &ClaimedRun, ticket: &Ticket) {
         let said = Some(Err(HandlerError::new("the run had not been started")));
         let ending = Ending::Stopped { cause: StopCause::Drained, said };
-        self.report(run, ticket, judge(ending, &RetryPolicy::default(), 0, 0.0), Duration::ZERO, None);
+        let circumstances = Circumstances { retry: &RetryPolicy::default(), failures: 0, left: None, chance: 0.0 };
+        self.report(run, ticket, judge(ending, circumstances), Duration::ZERO, None);
     }
 
     async fn run(&self, prepared: Prepared, ticket: Ticket) {
@@ -142,12 +146,17 @@ impl Runner {
         }
         let attempt = Attempt { id: run.id, attempt: run.attempt, claim: ticket.claim() };
         let handover = Handover::new(Arc::clone(&self.store), self.public_url.clone(), attempt);
+        // What is left of the run's deadline, by the store's clock at the claim.
+        let left = recipe.retry.deadline.map(|deadline| deadline.saturating_sub(run.age));
+        let limit = left.map_or(recipe.timeout, |left| left.min(recipe.timeout));
+        let refused = |error| Some(Ending::Returned(Err(error)));
         let ending = match tenant {
+            _ if left == Some(Duration::ZERO) => refused(past_deadline()),
             Some(tenant) => match self.context(&run, &recipe, tenant, payload, &ticket, handover.clone()) {
-                Ok(context) => self.attempt(&recipe, context, &ticket).await,
-                Err(error) => Some(Ending::Returned(Err(error))),
+                Ok(context) => self.attempt(&recipe, limit, context.with_timeout(limit), &ticket).await,
+                Err(error) => refused(error),
             },
-            None => Some(Ending::Returned(Err(HandlerError::new(format!("there is no tenant {}", run.tenant))))),
+            None => refused(HandlerError::new(format!("there is no tenant {}", run.tenant))),
         };
         let duration = started.elapsed();
         self.charges.ended(&run, duration);
@@ -158,15 +167,20 @@ impl Runner {
         histogram!(metric::RUN).record(duration);
         // Crashed attempts count, given back ones do not.
         let failures = run.attempt.saturating_sub(run.released);
+        let left = left.map(|left| left.saturating_sub(duration));
+        let circumstances = Circumstances { retry: &recipe.retry, failures, left, chance: rand::random() };
         if let Some(spec) = handover.taken().filter(|_| ending.is_success()) {
-            let silent = Ending::TimedOut { limit: spec.within, said: None };
-            let judgement = judge(silent, &recipe.retry, failures, rand::random());
+            let bound = |length: Duration| left.map_or(length, |left| length.min(left));
+            let (within, total) = (bound(spec.within), bound(spec.total));
+            let left = left.map(|left| left.saturating_sub(within));
+            let silent = Ending::TimedOut { limit: within, said: None };
+            let judgement = judge(silent, Circumstances { left, ..circumstances });
             let retry = if let Verdict::Retry(wait) = judgement.verdict { Some(wait) } else { None };
-            tracing::debug!(within = ?spec.within, "left open: the endpoint reports by itself");
-            let opening = Opening { attempt, within: spec.within, total: spec.total, retry };
+            tracing::debug!(?within, "left open: the endpoint reports by itself");
+            let opening = Opening { attempt, within, total, retry };
             return self.report(&run, &ticket, judgement, duration, Some(opening));
         }
-        let judgement = judge(ending, &recipe.retry, failures, rand::random());
+        let judgement = judge(ending, circumstances);
         log(judgement.verdict, duration, judgement.error.as_deref());
         self.report(&run, &ticket, judgement, duration, None);
     }
@@ -179,7 +193,7 @@ impl Runner {
         duration: Duration,
         opening: Option<Opening>,
     ) {
-        let Judgement { verdict, result, error } = judgement;
+        let Judgement { verdict, result, error, code } = judgement;
         let report = AttemptReport {
             id: run.id,
             claim: ticket.claim(),
@@ -189,6 +203,7 @@ impl Runner {
             ended_ago: Duration::ZERO,
             result,
             error,
+            code,
         };
         let ended = Ended { report, opening, at: Instant::now(), tenant: run.tenant.clone(), job: run.job.clone() };
         self.live.reported();
@@ -197,7 +212,13 @@ impl Runner {
     }
 
     /// `None`: the claim was lost.
-    async fn attempt(&self, recipe: &Arc<Recipe>, context: RunContext, ticket: &Ticket) -> Option<Ending> {
+    async fn attempt(
+        &self,
+        recipe: &Arc<Recipe>,
+        limit: Duration,
+        context: RunContext,
+        ticket: &Ticket,
+    ) -> Option<Ending> {
         // The claim may have run out before its answer came, or while this process stood still.
         self.live.expire();
         if ticket.is_lost() {
@@ -219,10 +240,10 @@ impl Runner {
                 let said = self.last_word(handler, ticket).await?;
                 Some(Ending::Stopped { cause, said })
             }
-            () = sleep(recipe.timeout) => {
+            () = sleep(limit) => {
                 token.cancel();
                 let said = self.last_word(handler, ticket).await?;
-                Some(Ending::TimedOut { limit: recipe.timeout, said })
+                Some(Ending::TimedOut { limit, said })
             }
         }
     }
@@ -242,14 +263,14 @@ impl Runner {
             _ if own.is_some() => own, // data, and no template
             Some(payload) => {
                 let scope = Scope { tenant: &tenant, job: &run.job, run: Some(scope) };
-                Some(Arc::new(render_json(payload, &scope)?))
+                let rendered = render_json(payload, &scope);
+                Some(Arc::new(rendered.map_err(|error| HandlerError::from(error).code("payload"))?))
             }
             None => recipe.payload.clone(),
         };
         let context = RunContext::new(tenant, run.job.clone(), scope)
             .with_payload(payload)
             .with_cancellation(ticket.token())
-            .with_timeout(recipe.timeout)
             .with_databases(self.handlers.databases.clone())
             .with_states(self.handlers.states.clone())
             .with_notebook(self.notes.of(handover.attempt()))
@@ -284,7 +305,7 @@ impl Runner {
 fn answer(said: Result<Result<Value, HandlerError>, JoinError>) -> Result<Value, HandlerError> {
     match said {
         Ok(said) => said,
-        Err(error) => Err(HandlerError::new(panicked(error))),
+        Err(error) => Err(HandlerError::new(panicked(error)).code("panic")),
     }
 }
 
@@ -292,6 +313,10 @@ fn panicked(error: JoinError) -> String {
     let Ok(payload) = error.try_into_panic() else { return "the handler was ended with the runtime".to_owned() };
     let message = payload.downcast_ref::<String>().map(String::as_str).or(payload.downcast_ref::<&str>().copied());
     format!("the handler panicked: {}", message.unwrap_or("without a message"))
+}
+
+fn past_deadline() -> HandlerError {
+    HandlerError::permanent("the deadline of the run was over before this attempt could start").code("deadline")
 }
 
 /// By this machine's clock: good enough for a metric, and decides nothing.

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use leasehold_common::retry::RetryPolicy;
-use leasehold_common::run::{clip, result_text};
+use leasehold_common::retry::{Failure, Next};
+use leasehold_common::run::{clip, clip_code, result_text};
 use leasehold_common::store::Verdict;
 use serde_json::Value;
 
@@ -44,40 +45,62 @@ pub(crate) struct Judgement {
     pub(crate) verdict: Verdict,
     pub(crate) result: Option<String>,
     pub(crate) error: Option<String>,
+    pub(crate) code: Option<String>,
 }
 
-/// The rule. `failures` counts the attempts that have failed if this one has; `chance` is drawn from 0.0..1.0.
-pub(crate) fn judge(ending: Ending, retry: &RetryPolicy, failures: u32, chance: f64) -> Judgement {
+/// What the rule goes by, beside how the attempt ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Circumstances<'a> {
+    pub(crate) retry: &'a RetryPolicy,
+    /// The attempts that have failed if this one has.
+    pub(crate) failures: u32,
+    /// How much is left of the run's deadline, if it has one.
+    pub(crate) left: Option<Duration>,
+    /// Drawn from 0.0..1.0.
+    pub(crate) chance: f64,
+}
+
+/// The rule.
+pub(crate) fn judge(ending: Ending, circumstances: Circumstances<'_>) -> Judgement {
     match ending {
         Ending::Returned(Ok(value)) => success(value),
-        Ending::Returned(Err(error)) => failure(&error, retry, failures, chance),
+        Ending::Returned(Err(error)) => failure(&error, circumstances),
         Ending::TimedOut { limit, said } => {
             let limit = leasehold_common::duration::format(limit);
-            failure(&HandlerError::new(ended(format!("timed out after {limit}"), said)), retry, failures, chance)
+            let error = HandlerError::new(ended(format!("timed out after {limit}"), said)).code("timeout");
+            failure(&error, circumstances)
         }
         // It was done just in time: that is the truth, and doing it once more would be wrong.
         Ending::Stopped { said: Some(Ok(value)), .. } => success(value),
         Ending::Stopped { cause: StopCause::Cancelled, said } => {
-            stopped(Verdict::Cancelled, "cancelled on request", said)
+            let code = if said.is_some() { "cancelled" } else { "cancelled.forced" };
+            stopped(Verdict::Cancelled, "cancelled on request", said, code)
         }
         Ending::Stopped { cause: StopCause::Drained, said } => {
-            stopped(Verdict::Released, "the executor had to stop", said)
+            stopped(Verdict::Released, "the executor had to stop", said, "released")
         }
     }
 }
 
 fn success(value: Value) -> Judgement {
-    Judgement { verdict: Verdict::Succeeded, result: result_text(value), error: None }
+    Judgement { verdict: Verdict::Succeeded, result: result_text(value), error: None, code: None }
 }
 
-fn failure(error: &HandlerError, retry: &RetryPolicy, failures: u32, chance: f64) -> Judgement {
-    let wait = if error.retry { retry.after_failure_asking(error.after, failures, chance) } else { None };
-    let verdict = wait.map_or(Verdict::Dead, Verdict::Retry);
-    Judgement { verdict, result: None, error: Some(clip(&error.message)) }
+fn failure(error: &HandlerError, circumstances: Circumstances<'_>) -> Judgement {
+    let Circumstances { retry, failures, left, chance } = circumstances;
+    let code = error.code.as_deref().map(clip_code);
+    let (message, asked) = (error.message.as_str(), error.after);
+    let failure = Failure { code: code.as_deref(), message, retry: error.retry, asked, failures, left };
+    let (verdict, message) = match retry.next(&failure, chance) {
+        Next::Retry(wait) => (Verdict::Retry(wait), clip(message)),
+        Next::Dead => (Verdict::Dead, clip(message)),
+        Next::TooLate => (Verdict::Dead, clip(&format!("{message}; {}", Next::TOO_LATE))),
+    };
+    Judgement { verdict, result: None, error: Some(message), code }
 }
 
-fn stopped(verdict: Verdict, what: &str, said: Option<Result<Value, HandlerError>>) -> Judgement {
-    Judgement { verdict, result: None, error: Some(clip(&ended(what.to_owned(), said))) }
+fn stopped(verdict: Verdict, what: &str, said: Option<Result<Value, HandlerError>>, code: &str) -> Judgement {
+    Judgement { verdict, result: None, error: Some(clip(&ended(what.to_owned(), said))), code: Some(code.to_owned()) }
 }
 
 /// What happened, and what the handler said to it.
@@ -92,11 +115,15 @@ fn ended(what: String, said: Option<Result<Value, HandlerError>>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use leasehold_common::retry::Backoff;
+    use leasehold_common::retry::ErrorPattern;
     use serde_json::json;
 
     fn rule(ending: Ending, failures: u32) -> Judgement {
-        judge(ending, &RetryPolicy { attempts: 3, backoff: Backoff::default() }, failures, 0.0)
+        with(ending, &RetryPolicy::default(), failures, 0.0)
+    }
+
+    fn with(ending: Ending, retry: &RetryPolicy, failures: u32, chance: f64) -> Judgement {
+        judge(ending, Circumstances { retry, failures, left: None, chance })
     }
 
     fn failed(retry: bool) -> Result<Value, HandlerError> {
@@ -118,10 +145,10 @@ mod tests {
 
     #[test]
     fn a_wait_that_was_asked_for_is_kept_within_an_hour_and_makes_no_attempt() {
-        let policy = RetryPolicy { attempts: 3, backoff: Backoff::default() };
+        let policy = RetryPolicy::default();
         let after = |seconds, failures, chance| {
             let error = HandlerError::new("busy").retry_after(Duration::from_secs(seconds));
-            judge(Ending::Returned(Err(error)), &policy, failures, chance).verdict
+            with(Ending::Returned(Err(error)), &policy, failures, chance).verdict
         };
         assert_eq!(after(60, 1, 0.0), Verdict::Retry(Duration::from_secs(60)));
         assert_eq!(after(60, 1, 1.0), Verdict::Retry(Duration::from_secs(75)));
@@ -130,6 +157,32 @@ mod tests {
         assert_eq!(after(60, 3, 0.0), Verdict::Dead);
         let permanent = HandlerError::permanent("no").retry_after(Duration::from_secs(60));
         assert_eq!(rule(Ending::Returned(Err(permanent)), 1).verdict, Verdict::Dead);
+    }
+
+    #[test]
+    fn the_rules_of_the_job_look_at_the_code() {
+        let policy =
+            RetryPolicy { give_up_on: vec![ErrorPattern::Code("order.*".to_owned())], ..RetryPolicy::default() };
+        let error = HandlerError::new("no such order").code("order.unknown");
+        let given_up = with(Ending::Returned(Err(error)), &policy, 1, 0.0);
+        assert_eq!((given_up.verdict, given_up.code.as_deref()), (Verdict::Dead, Some("order.unknown")));
+        let policy = RetryPolicy { retry_on: vec![ErrorPattern::Code("timeout".to_owned())], ..policy };
+        let late = || Ending::TimedOut { limit: Duration::from_secs(1), said: None };
+        assert_eq!(with(late(), &policy, 1, 0.0).verdict, Verdict::Retry(Duration::from_secs(1)));
+        assert_eq!(with(Ending::Returned(failed(true)), &policy, 1, 0.0).verdict, Verdict::Dead);
+    }
+
+    #[test]
+    fn no_wait_ends_after_the_deadline() {
+        let with = |left| {
+            let policy = RetryPolicy::default();
+            let left = Some(Duration::from_millis(left));
+            judge(Ending::Returned(failed(true)), Circumstances { retry: &policy, failures: 1, left, chance: 0.0 })
+        };
+        assert_eq!(with(1_001).verdict, Verdict::Retry(Duration::from_secs(1)));
+        let over = with(1_000);
+        assert_eq!(over.verdict, Verdict::Dead);
+        assert!(over.error.is_some_and(|error| error.contains("deadline")));
     }
 
     #[test]
@@ -149,7 +202,8 @@ mod tests {
     #[test]
     fn a_stopped_run_is_cancelled_or_released_unless_it_was_done() {
         assert_eq!(rule(stop(StopCause::Cancelled, Some(failed(false))), 3).verdict, Verdict::Cancelled);
-        assert_eq!(rule(stop(StopCause::Cancelled, None), 1).verdict, Verdict::Cancelled);
+        let forced = rule(stop(StopCause::Cancelled, None), 1);
+        assert_eq!((forced.verdict, forced.code.as_deref()), (Verdict::Cancelled, Some("cancelled.forced")));
         assert_eq!(rule(stop(StopCause::Drained, Some(failed(true))), 3).verdict, Verdict::Released);
         assert_eq!(rule(stop(StopCause::Drained, None), 1).verdict, Verdict::Released);
         for cause in [StopCause::Cancelled, StopCause::Drained] {

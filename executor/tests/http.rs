@@ -115,6 +115,7 @@ async fn an_endpoint_says_whether_and_when_to_come_again() {
     let retry = RetryPolicy {
         attempts: 3,
         backoff: Backoff { initial: Duration::from_millis(1), max: Duration::from_millis(1), factor: 1.0 },
+        ..RetryPolicy::default()
     };
     let of = |spec: HttpSpec| Definition { retry: retry.clone(), ..definition(HandlerSpec::Http(spec)) };
     fixture.apply([(job("busy"), of(http(busy, "503"))), (job("wrong"), of(http(refusing, "422")))], HOUR).await;

@@ -25,9 +25,9 @@ use jiff::Timestamp;
 use leasehold_common::id::QueueName;
 use leasehold_common::lease::LeaseKind;
 use leasehold_common::limit::GateId;
-use leasehold_common::run::Outcome;
+use leasehold_common::run::{Outcome, fingerprint};
 use leasehold_common::store::{
-    DueBatch, DueJob, ErrorKind, LATE, Lease, Pause, Settled, SharedStore, StoreError, StoreResult,
+    AttemptReport, DueBatch, DueJob, ErrorKind, LATE, Lease, Pause, Settled, SharedStore, StoreError, StoreResult,
 };
 
 use rand::seq::SliceRandom as _;
@@ -49,6 +49,25 @@ const LOST_EXECUTOR: &str = "the executor was lost: its claim expired without a 
 
 /// The error of a run that its endpoint kept open and did not report.
 const NOT_REPORTED: &str = "timed out: the endpoint answered 202, and its report did not come in time";
+
+/// The code of that error.
+const TIMEOUT: &str = "timeout";
+
+/// The code of that error.
+const LOST: &str = "lost";
+
+/// The code of a run that is dead because it has no attempt left when it is claimed.
+const NO_ATTEMPT_LEFT: &str = "attempts";
+
+/// What dead runs without an attempt left have in common.
+fn no_attempt_left() -> i64 {
+    fingerprint(Some(NO_ATTEMPT_LEFT), dismissal_reason(Outcome::Dead))
+}
+
+/// What a run that dies by this report has in common with others.
+fn fingerprint_of(report: &AttemptReport, outcome: Outcome) -> Option<i64> {
+    (outcome == Outcome::Dead).then(|| fingerprint(report.code.as_deref(), report.error.as_deref().unwrap_or_default()))
+}
 
 /// The error of a run that was cancelled before it started.
 const CANCELLED_ON_REQUEST: &str = "cancelled on request";

@@ -98,7 +98,7 @@ macro_rules! readers {
         }
 
         /// seq, id, tenant, job, cause, due, attempt, outcome, next attempt, started, finished, executor, error,
-        /// result, count, due from.
+        /// result, count, due from, code.
         pub(crate) fn report(row: &$row) -> StoreResult<Report> {
             let scheduled_for = at(row, 5)?;
             let started_at = at_opt(row, 9)?;
@@ -123,6 +123,7 @@ macro_rules! readers {
                 result: get::<Option<&str>>(row, 13)?.map(json),
                 count: count(row, 14)?,
                 scheduled_from: at_opt(row, 15)?,
+                error_code: get(row, 16)?,
             })
         }
 
@@ -384,11 +385,12 @@ macro_rules! readers {
                 ended_ago: std::time::Duration::ZERO,
                 result: None,
                 error: Some(crate::CANCELLED_ON_REQUEST.to_owned()),
+                code: Some("cancelled".to_owned()),
             })
         }
 
-        /// attempt, claim, tenant, job, definition, released, running for, open, outcome; from claim to running for null if
-        /// the attempt is over.
+        /// attempt, claim, tenant, job, definition, released, running for, open, outcome, age; from claim to running for null
+        /// if the attempt is over.
         pub(crate) fn callback(row: &$row, id: CorrelationId) -> StoreResult<Callback> {
             let Some(claim) = get::<Option<Uuid>>(row, 1)? else {
                 return Ok(Callback::Over(get::<Option<i16>>(row, 8)?.and_then(Outcome::from_code)));
@@ -400,6 +402,7 @@ macro_rules! readers {
                 definition: definition_id(row, 4)?,
                 released: count(row, 5)?,
                 running_for: crate::clock::span_of(get(row, 6)?),
+                age: crate::clock::span_of(get(row, 9)?),
                 open: get(row, 7)?,
             })))
         }

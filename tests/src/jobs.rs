@@ -10,7 +10,7 @@ use leasehold_common::definition::{
 };
 use leasehold_common::id::{JobName, TenantId};
 use leasehold_common::limit::Limits;
-use leasehold_common::retry::{Backoff, RetryPolicy};
+use leasehold_common::retry::RetryPolicy;
 use leasehold_common::schedule::{DstPolicy, Zone};
 
 use crate::steps::{HOUR, MINUTE};
@@ -41,7 +41,7 @@ pub fn job(at: &str, schedule: ScheduleSpec) -> Job {
         path: path(at),
         definition: Definition {
             timeout: MINUTE,
-            retry: RetryPolicy { attempts: 3, backoff: Backoff::default() },
+            retry: RetryPolicy::default(),
             ..Definition::new(schedule, HandlerSpec::Named { name: "noop".to_owned() })
         },
     }

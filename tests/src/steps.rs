@@ -88,6 +88,7 @@ impl Held {
             ended_ago: Duration::ZERO,
             result: None,
             error: matches!(verdict, Verdict::Retry(_) | Verdict::Dead).then(|| "it failed".to_owned()),
+            code: matches!(verdict, Verdict::Retry(_) | Verdict::Dead).then(|| "test.failed".to_owned()),
         }
     }
 

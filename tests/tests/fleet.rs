@@ -98,12 +98,13 @@ fn text<'a>(value: &'a Value, field: &str) -> &'a str {
     value[field].as_str().unwrap_or_else(|| panic!("{field} is not text in {value}"))
 }
 
-const FIELDS: [&str; 16] = [
+const FIELDS: [&str; 17] = [
     "attempt",
     "cause",
     "correlation_id",
     "duration_ms",
     "error",
+    "error_code",
     "executor",
     "finished_at",
     "job",

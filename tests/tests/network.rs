@@ -44,6 +44,7 @@ async fn a_claim_whose_answer_was_lost_is_read_back() {
         ended_ago: Duration::ZERO,
         result: None,
         error: None,
+        code: None,
     };
     let stale = leasehold_common::store::AttemptReport { attempt: 2, ..report.clone() };
     assert_eq!(store.settle(executor, &[stale], &[]).await.unwrap(), [Settled::Stale], "prepared");

@@ -140,6 +140,7 @@ pub(crate) fn sample() -> Report {
         lateness_ms: 3,
         executor: None,
         error: None,
+        error_code: None,
         result: Some(serde_json::json!({"rows": 3})),
     }
 }

@@ -46,6 +46,7 @@ pub(super) fn row(first: Timestamp, last: Timestamp, count: u32, outcome: Outcom
         lateness_ms: 20,
         executor: None,
         error: (!started).then(|| format!("it is {outcome}")),
+        error_code: None,
         result: None,
     }
 }

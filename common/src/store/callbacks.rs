@@ -65,6 +65,8 @@ pub struct LiveCallback {
     pub released: u32,
     /// How long ago the attempt started.
     pub running_for: Duration,
+    /// How long ago the run's first attempt started.
+    pub age: Duration,
     /// Whether the endpoint holds it; if not, its executor still waits for the answer to the request.
     pub open: bool,
 }

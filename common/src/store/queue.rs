@@ -84,6 +84,8 @@ pub struct ClaimedRun {
     pub attempt: u32,
     /// Earlier attempts that were given back by a draining executor: they do not count towards the limit.
     pub released: u32,
+    /// How long ago its first attempt started; zero for that attempt.
+    pub age: Duration,
     /// The lane in which it waited.
     pub lane: Lane,
     /// Its place in that lane, in virtual time (see [`Queue::charge`]).
@@ -174,6 +176,8 @@ pub struct AttemptReport {
     pub result: Option<String>,
     /// What went wrong.
     pub error: Option<String>,
+    /// What kind of error that is, in a word.
+    pub code: Option<String>,
 }
 
 /// What became of a report.

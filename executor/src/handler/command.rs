@@ -226,7 +226,7 @@ impl CommandHandler {
 }
 
 fn cannot_start(program: &str, error: &io::Error) -> HandlerError {
-    HandlerError::new(format!("cannot start {program}: {error}"))
+    HandlerError::new(format!("cannot start {program}: {error}")).code("command.start")
 }
 
 /// What has to be cleared away after a run, whichever way it ends. Dropped, it is cleared in the background.

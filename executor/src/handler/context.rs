@@ -183,8 +183,10 @@ impl RunContext {
     /// A permanent [`HandlerError`] if it does not fit: another attempt would get the same payload.
     pub fn payload_as<T: DeserializeOwned>(&self) -> Result<T, HandlerError> {
         let payload = self.payload().unwrap_or(&Value::Null);
-        T::deserialize(payload)
-            .map_err(|error| HandlerError::permanent(format!("the payload of job {} does not fit: {error}", self.job)))
+        T::deserialize(payload).map_err(|error| {
+            let what = format!("the payload of job {} does not fit: {error}", self.job);
+            HandlerError::permanent(what).code("payload")
+        })
     }
 
     /// A token that is cancelled when the run must stop: its time is up, somebody cancelled it, the executor shuts

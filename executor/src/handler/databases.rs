@@ -29,12 +29,12 @@ impl Databases {
         let id = &tenant.id;
         let Some(TenantDatabase { url, password, schema }) = &tenant.database else {
             let what = format!("tenant {id} has no database; give it or its plan a `database` in the config");
-            return Err(HandlerError::permanent(what));
+            return Err(HandlerError::permanent(what).code("sql"));
         };
         let found = async |key: &str, text: &str| {
-            secret(text)
-                .await
-                .map_err(|what| HandlerError::new(format!("`{key}` of the database of tenant {id}: {what}")))
+            secret(text).await.map_err(|what| {
+                HandlerError::new(format!("`{key}` of the database of tenant {id}: {what}")).code("secret")
+            })
         };
         Ok(Place {
             tenant: id.clone(),
@@ -89,7 +89,8 @@ impl TenantDb {
 
 /// Its own word on whether another attempt may help counts, and not that of any error.
 pub(super) fn failed(error: TenantDbError) -> HandlerError {
-    HandlerError { message: error.message, retry: error.retry, after: None }
+    let code = error.code.map(|code| format!("sql.{code}")).unwrap_or_else(|| "sql".to_owned());
+    HandlerError { message: error.message, retry: error.retry, after: None, code: Some(code) }
 }
 
 #[cfg(test)]

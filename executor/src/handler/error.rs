@@ -30,17 +30,27 @@ pub struct HandlerError {
     /// How long the next attempt should wait at least, if what was called has said so. The job's own wait counts if it is
     /// longer, and no wait is longer than an hour for this reason.
     pub after: Option<Duration>,
+    /// What kind of error it is, in a word for the job's rules (`retry_on`, `give_up_on`), for groups of dead letters and
+    /// for scripts. docs/reference/handlers.md has those of Leasehold itself.
+    pub code: Option<String>,
 }
 
 impl HandlerError {
     /// Another attempt may help, if the job has one left.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), retry: true, after: None }
+        Self { message: message.into(), retry: true, after: None, code: None }
     }
 
     /// No attempt can help.
     pub fn permanent(message: impl Into<String>) -> Self {
-        Self { message: message.into(), retry: false, after: None }
+        Self { message: message.into(), retry: false, after: None, code: None }
+    }
+
+    /// The same with a code, such as `order.unknown`. More than 64 characters are cut off.
+    #[must_use]
+    pub fn code(mut self, code: impl Into<String>) -> Self {
+        self.code = Some(code.into());
+        self
     }
 
     /// The same for an error in a box, or of `anyhow`. One that was a `HandlerError` before comes out as it went in, so that

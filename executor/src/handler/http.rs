@@ -24,7 +24,7 @@ use reqwest::{Client, Method, RequestBuilder};
 use serde_json::Value;
 use url::Url;
 
-use super::egress::Egress;
+use super::egress::{Egress, EgressError};
 use super::{HandlerError, RunContext, chain};
 use crate::trace::traceparent;
 use body::Sent;
@@ -222,18 +222,21 @@ impl HttpHandler {
     async fn send(&self, call: &HttpCall, context: &RunContext) -> Result<Value, HandlerError> {
         let client = self.client.as_ref().map_err(HandlerError::new)?;
         let mut request = call.request(context).await?;
-        self.egress.check_url(&request.url)?;
+        self.egress.check_url(&request.url).map_err(refused)?;
         let mut redirects = 0;
         loop {
             let target = request.target();
             let failed = |why: &str| HandlerError::new(format!("{target}: {why}"));
             let sent = request.build(client, context)?.send().await;
-            let mut response = sent.map_err(|error| failed(&chain(&error.without_url())))?;
+            let mut response = sent.map_err(|error| {
+                let code = code_of(&error);
+                failed(&chain(&error.without_url())).code(code)
+            })?;
             let hop = match redirects < call.redirects {
                 true => redirect::next(response.status(), response.headers(), &request.url, &request.method),
                 false => Ok(None),
             };
-            let Some(hop) = hop.map_err(|why| failed(&why))? else {
+            let Some(hop) = hop.map_err(|why| failed(&why).code("http.redirect"))? else {
                 let body = answer::read(&mut response).await;
                 let status = response.status();
                 let said = answer::judge(&target, &call.rules, call.redirects, &response, body)?;
@@ -249,11 +252,31 @@ impl HttpHandler {
             };
             // Dropping the answer closes its connection, whatever else it would have said.
             drop(response);
-            let refused = |why| failed(&format!("redirected to {}: {why}", shown(&hop.url)));
+            let refused = |why| failed(&format!("redirected to {}: {why}", shown(&hop.url))).code("egress.refused");
             self.egress.check_url(&hop.url).map_err(refused)?;
             request = request.follow(hop);
             redirects += 1;
         }
+    }
+}
+
+fn refused(error: EgressError) -> HandlerError {
+    HandlerError::from(error).code("egress.refused")
+}
+
+/// Why there was no answer, in a word.
+fn code_of(error: &reqwest::Error) -> &'static str {
+    let mut source = std::error::Error::source(error);
+    while let Some(inner) = source {
+        if inner.is::<EgressError>() {
+            return "egress.refused";
+        }
+        source = inner.source();
+    }
+    match error {
+        error if error.is_connect() => "http.connect",
+        error if error.is_timeout() => "http.timeout",
+        _ => "http.broken",
     }
 }
 

@@ -41,8 +41,11 @@ impl SqlCall {
             Source::Template(template) => Ok(Param::Text(template.render(&context.scope(), Escape::None)?)),
             Source::Value(value) => Ok(value.clone()),
             Source::Payload(name) => match SqlParam::find(context.payload(), name) {
-                Some(value) => param(value).map_err(HandlerError::permanent),
-                None => Err(HandlerError::permanent(format!("the payload of job {} has no {name:?}", context.job()))),
+                Some(value) => param(value).map_err(|what| HandlerError::permanent(what).code("payload")),
+                None => {
+                    let what = format!("the payload of job {} has no {name:?}", context.job());
+                    Err(HandlerError::permanent(what).code("payload"))
+                }
             },
         };
         let mut bound = Vec::with_capacity(self.statements.len());

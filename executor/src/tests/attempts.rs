@@ -135,6 +135,30 @@ async fn crashed_attempts_count_and_given_back_ones_do_not() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn no_attempt_runs_beyond_the_deadline_of_its_run() {
+    let fake = Fake::new();
+    let with = |age| {
+        let definition = leasehold_common::definition::Definition {
+            retry: leasehold_common::retry::RetryPolicy { deadline: Some(60 * SECOND), ..Default::default() },
+            ..crate::fake::definition(named("hang"), 600 * SECOND, 3)
+        };
+        let run = leasehold_common::store::ClaimedRun { age, definition: definition.id(), ..fake.run(named("hang")) };
+        fake.state().definitions.insert(definition.id(), definition.to_json());
+        fake.push(run)
+    };
+    let (young, old) = (with(59 * SECOND), with(60 * SECOND));
+    let started = tokio::time::Instant::now();
+    let running = start_plain(&fake);
+    let report = fake.report_of(old).await;
+    assert_eq!((report.verdict, report.code.as_deref()), (Verdict::Dead, Some("deadline")));
+    assert!(started.elapsed() < SECOND);
+    let report = fake.report_of(young).await;
+    assert_eq!((report.verdict, report.code.as_deref()), (Verdict::Dead, Some("timeout")));
+    assert!(error(&report).contains("timed out after 1s") && error(&report).contains("deadline"), "{report:?}");
+    running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_cancel_request_stops_the_run_with_the_next_heartbeat() {
     let fake = Fake::new();
     let orderly = fake.push(fake.run(named("hang")));

@@ -38,6 +38,7 @@ pub fn definition(handler: HandlerSpec) -> Definition {
         retry: RetryPolicy {
             attempts: 2,
             backoff: Backoff { initial: Duration::from_millis(20), max: Duration::from_secs(1), factor: 2.0 },
+            ..RetryPolicy::default()
         },
         ..Definition::new(ScheduleSpec::Every { interval: Duration::from_secs(3_600) }, handler)
     }

@@ -109,7 +109,9 @@ impl Callbacks {
                 }
                 Callback::Over(outcome) => return Err(Answer::Over(outcome)),
             };
-            let heard = word.hear(&self.definition(&live).await?.retry, failures(&live), rand::random());
+            let retry = self.definition(&live).await?.retry;
+            let left = retry.deadline.map(|deadline| deadline.saturating_sub(live.age));
+            let heard = word.hear(&retry, failures(&live), left, rand::random());
             let said = attempt_report(&live, &heard);
             match self.settling.settle(said, live.open).await.map_err(away)? {
                 Settled::Recorded => {
@@ -227,5 +229,6 @@ fn attempt_report(live: &LiveCallback, heard: &Heard) -> AttemptReport {
         ended_ago: Duration::ZERO,
         result: heard.result.clone(),
         error: heard.error.clone(),
+        code: heard.code.clone(),
     }
 }

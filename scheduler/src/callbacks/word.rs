@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use leasehold_common::retry::RetryPolicy;
-use leasehold_common::run::{Outcome, clip, result_text};
+use leasehold_common::retry::{Failure, Next, RetryPolicy};
+use leasehold_common::run::{Outcome, clip, clip_code, result_text};
 use leasehold_common::store::Verdict;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -16,6 +16,8 @@ pub(super) struct ReportWord {
     #[serde(default)]
     result: Value,
     error: Option<String>,
+    /// What kind of error it is, in a word.
+    code: Option<String>,
     /// Whether another attempt may help.
     #[serde(default = "yes")]
     retry: bool,
@@ -47,7 +49,11 @@ pub(super) struct Heard {
     pub(super) outcome: Outcome,
     pub(super) result: Option<String>,
     pub(super) error: Option<String>,
+    pub(super) code: Option<String>,
 }
+
+/// The code of an error that the endpoint gave none.
+const REPORTED: &str = "reported";
 
 fn yes() -> bool {
     true
@@ -71,20 +77,27 @@ fn wait<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error
 }
 
 impl ReportWord {
-    /// The rule. `failures` counts the attempts that have failed if this one has; `chance` is drawn from 0.0..1.0.
-    pub(super) fn hear(&self, retry: &RetryPolicy, failures: u32, chance: f64) -> Heard {
+    /// The rule. `failures` counts the attempts that have failed if this one has; `left` is what is left of the run's
+    /// deadline; `chance` is drawn from 0.0..1.0.
+    pub(super) fn hear(&self, policy: &RetryPolicy, failures: u32, left: Option<Duration>, chance: f64) -> Heard {
         let result = result_text(self.result.clone());
         if self.outcome == Said::Succeeded {
-            return Heard { verdict: Verdict::Succeeded, outcome: Outcome::Succeeded, result, error: None };
+            return Heard { verdict: Verdict::Succeeded, outcome: Outcome::Succeeded, result, error: None, code: None };
         }
-        let wait = if self.retry { retry.after_failure_asking(self.retry_after, failures, chance) } else { None };
-        let (verdict, outcome) = match wait {
-            Some(wait) => (Verdict::Retry(wait), Outcome::Failed),
-            None => (Verdict::Dead, Outcome::Dead),
-        };
+        let code = clip_code(self.code.as_deref().filter(|code| !code.trim().is_empty()).unwrap_or(REPORTED));
         let error = self.error.as_deref().filter(|error| !error.trim().is_empty());
-        let error = clip(error.unwrap_or("the endpoint reported a failure, and no reason"));
-        Heard { verdict, outcome, result, error: Some(error) }
+        let message = error.unwrap_or("the endpoint reported a failure, and no reason");
+        let (retry, asked) = (self.retry, self.retry_after);
+        let next = policy.next(&Failure { code: Some(&code), message, retry, asked, failures, left }, chance);
+        let (verdict, outcome) = match next {
+            Next::Retry(wait) => (Verdict::Retry(wait), Outcome::Failed),
+            Next::Dead | Next::TooLate => (Verdict::Dead, Outcome::Dead),
+        };
+        let error = match next {
+            Next::TooLate => clip(&format!("{message}; {}", Next::TOO_LATE)),
+            _ => clip(message),
+        };
+        Heard { verdict, outcome, result, error: Some(error), code: Some(code) }
     }
 
     /// Whether an attempt that is over has ended as this says.
@@ -99,8 +112,6 @@ impl ReportWord {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
-    use leasehold_common::retry::Backoff;
-
     use super::*;
 
     fn word(json: &str) -> ReportWord {
@@ -108,7 +119,7 @@ mod tests {
     }
 
     fn heard(json: &str, failures: u32) -> Heard {
-        word(json).hear(&RetryPolicy { attempts: 3, backoff: Backoff::default() }, failures, 0.0)
+        word(json).hear(&RetryPolicy::default(), failures, None, 0.0)
     }
 
     #[test]
@@ -119,6 +130,9 @@ mod tests {
         let failed = heard(r#"{"outcome": "failed", "error": "no\u0000"}"#, 2);
         assert_eq!((failed.verdict, failed.outcome), (Verdict::Retry(Duration::from_secs(2)), Outcome::Failed));
         assert_eq!(failed.error.as_deref(), Some("no\u{fffd}"));
+        assert_eq!(failed.code.as_deref(), Some("reported"));
+        let coded = heard(r#"{"outcome": "failed", "code": "order.unknown"}"#, 1);
+        assert_eq!(coded.code.as_deref(), Some("order.unknown"));
         assert_eq!(heard(r#"{"outcome": "failed"}"#, 3).outcome, Outcome::Dead, "the last attempt");
         assert_eq!(heard(r#"{"outcome": "failed", "retry": false}"#, 1).outcome, Outcome::Dead);
         assert!(heard(r#"{"outcome": "failed", "error": " "}"#, 1).error.unwrap().contains("no reason"));

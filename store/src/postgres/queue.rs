@@ -272,6 +272,8 @@ impl PgStore {
             .bind(errors)
             .bind(locked)
             .bind(crate::TOOK_ITS_PLACE)
+            .bind(crate::NO_ATTEMPT_LEFT)
+            .bind(crate::no_attempt_left())
             .fetch_one(&mut *write)
             .await
             .map_err(&failed)?;
@@ -312,6 +314,8 @@ impl PgStore {
             .bind(&batch.errors)
             .bind(&batch.results)
             .bind(finished)
+            .bind(&batch.codes)
+            .bind(&batch.fingerprints)
             .fetch_all(&self.work)
             .await
             .map_err(self.failed("settle reports"))?;
@@ -406,6 +410,7 @@ fn claimed_run(row: &PgRow) -> StoreResult<ClaimedRun> {
         scheduled_for: rows::at(row, 7)?,
         attempt: rows::count(row, 8)?,
         released: rows::count(row, 9)?,
+        age: span_of(rows::get::<Option<i64>>(row, 19)?.unwrap_or(0)),
         lane: Lane { queue: rows::name(row, 13)?, priority: rows::get(row, 14)? },
         tag: rows::get(row, 15)?,
         cost: span_of(rows::get(row, 16)?),
@@ -424,6 +429,8 @@ struct Batch<'a> {
     ended_ago: Vec<i64>,
     errors: Vec<Option<&'a str>>,
     results: Vec<Option<&'a str>>,
+    codes: Vec<Option<&'a str>>,
+    fingerprints: Vec<Option<i64>>,
 }
 
 impl<'a> Batch<'a> {
@@ -446,6 +453,8 @@ impl<'a> Batch<'a> {
             ended_ago: reports.iter().map(|report| us(report.ended_ago)).collect(),
             errors: reports.iter().map(|report| report.error.as_deref()).collect(),
             results: reports.iter().map(|report| report.result.as_deref()).collect(),
+            codes: reports.iter().map(|report| report.code.as_deref()).collect(),
+            fingerprints: reports.iter().map(|report| crate::fingerprint_of(report, decided(report).0)).collect(),
         }
     }
 

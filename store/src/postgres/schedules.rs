@@ -95,7 +95,11 @@ impl Schedules for PgStore {
                     .bind(term.epoch)
                     .bind(i64::from(limit))
                     .bind(crate::LOST_EXECUTOR)
+                    .bind(crate::LOST)
+                    .bind(crate::fingerprint(Some(crate::LOST), crate::LOST_EXECUTOR))
                     .bind(crate::NOT_REPORTED)
+                    .bind(crate::TIMEOUT)
+                    .bind(crate::fingerprint(Some(crate::TIMEOUT), crate::NOT_REPORTED))
                     .fetch_one(&self.work)
                     .await
                     .map_err(self.failed("rescue lost runs"))

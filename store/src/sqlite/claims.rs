@@ -3,7 +3,8 @@
 //! An item starts if nothing says that it must not, no run of its job stands in its way, and every gate of its job has
 //! room; otherwise it ends, waits for the run, or waits at the gate.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use leasehold_common::id::{CorrelationId, JobName, TenantId};
 use leasehold_common::run::Outcome;
@@ -37,8 +38,9 @@ impl SqliteStore {
         let started = start(&mut write, &candidates, &entries, claim, request.executor, now).await?;
 
         let mut left = Left::default();
-        for (candidate, entry) in candidates.into_iter().zip(entries) {
-            if started.contains(&candidate.run.id) {
+        for (mut candidate, entry) in candidates.into_iter().zip(entries) {
+            if let Some(begun_at) = started.get(&candidate.run.id) {
+                candidate.run.age = span_of(now - begun_at);
                 gates.started(&candidate.needs);
                 left.taken.push(candidate.place());
                 claimed.items.push(candidate.run);
@@ -129,7 +131,7 @@ fn admit(candidates: &[Candidate], gates: &mut Gates) -> Vec<Entry> {
         .collect()
 }
 
-/// Marks those candidates as running that may run; answers their ids.
+/// Marks those candidates as running that may run; answers when the first attempt of each started.
 async fn start(
     write: &mut Transaction<'static, Sqlite>,
     candidates: &[Candidate],
@@ -137,7 +139,7 @@ async fn start(
     claim: ClaimId,
     executor: Uuid,
     now: i64,
-) -> StoreResult<HashSet<CorrelationId>> {
+) -> StoreResult<HashMap<CorrelationId, i64>> {
     let (mut first, mut again) = (Vec::new(), Vec::new());
     for (candidate, entry) in candidates.iter().zip(entries) {
         let Ok(passed) = entry else { continue };
@@ -148,9 +150,9 @@ async fn start(
             (None, false) => again.push((id, passed)),
         }
     }
-    let mut started = HashSet::new();
+    let mut started = HashMap::new();
     for (rows, statement) in [(batch(&first), sql!("queue/start")), (batch(&again), sql!("queue/restart"))] {
-        let ids: Vec<Uuid> = sqlx::query_scalar(statement)
+        let ids: Vec<(Uuid, i64)> = sqlx::query_as(statement)
             .bind(rows)
             .bind(claim)
             .bind(executor)
@@ -158,7 +160,7 @@ async fn start(
             .fetch_all(&mut **write)
             .await
             .map_err(failed(OPERATION))?;
-        started.extend(ids.into_iter().map(CorrelationId::from_uuid));
+        started.extend(ids.into_iter().map(|(id, begun_at)| (CorrelationId::from_uuid(id), begun_at)));
     }
     Ok(started)
 }
@@ -228,6 +230,7 @@ impl Candidate {
                 scheduled_for: rows::at(row, 6)?,
                 attempt: attempt + 1,
                 released,
+                age: Duration::ZERO,
                 lane: Lane { queue: rows::name(row, 3)?, priority: rows::get(row, 4)? },
                 tag: rows::get(row, 20)?,
                 cost: span_of(rows::get(row, 21)?),

@@ -87,6 +87,8 @@ pub(super) async fn record_unstarted(
             executor: None,
             error: Some(run.error.to_owned()),
             result: None,
+            code: (run.outcome == Outcome::Dead).then(|| crate::NO_ATTEMPT_LEFT.to_owned()),
+            fingerprint: (run.outcome == Outcome::Dead).then(crate::no_attempt_left),
         })
         .collect();
     insert_reports(write, &reports).await?;
@@ -136,6 +138,9 @@ pub(super) struct Ending<'a> {
     pub(super) finished_at: i64,
     pub(super) error: Option<&'a str>,
     pub(super) result: Option<&'a str>,
+    pub(super) code: Option<&'a str>,
+    /// Of a run that is dead.
+    pub(super) fingerprint: Option<i64>,
 }
 
 impl<'a> Ending<'a> {
@@ -159,6 +164,8 @@ impl<'a> Ending<'a> {
             finished_at,
             error: report.error.as_deref(),
             result: report.result.as_deref(),
+            code: report.code.as_deref(),
+            fingerprint: crate::fingerprint_of(report, outcome),
         }
     }
 }
@@ -269,6 +276,8 @@ async fn end_or_requeue_pass(
             executor: rows::get(row, 7)?,
             error: ending.error.map(str::to_owned),
             result: ending.result.map(str::to_owned),
+            code: ending.code.map(str::to_owned),
+            fingerprint: ending.fingerprint.filter(|_| outcome == Outcome::Dead),
         });
         for gate in gates::needs(row, 10)? {
             *ended.held.entry(gate).or_default() += 1;
@@ -313,6 +322,8 @@ struct ReportRow {
     executor: Option<Uuid>,
     error: Option<String>,
     result: Option<String>,
+    code: Option<String>,
+    fingerprint: Option<i64>,
 }
 
 async fn insert_reports(write: &mut Transaction<'static, Sqlite>, reports: &[ReportRow]) -> StoreResult<()> {
@@ -324,7 +335,8 @@ async fn insert_reports(write: &mut Transaction<'static, Sqlite>, reports: &[Rep
         .map(|r| {
             (
                 (hex(r.id.as_uuid()), r.key, &r.tenant, r.cause, r.due, r.attempt, r.outcome),
-                (r.next_attempt_at, r.started_at, r.finished_at, r.executor.map(hex), &r.error, &r.result),
+                (r.next_attempt_at, r.started_at, r.finished_at, r.executor.map(hex)),
+                (&r.error, &r.result, &r.code, r.fingerprint),
             )
         })
         .collect();

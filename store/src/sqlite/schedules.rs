@@ -217,6 +217,10 @@ fn lost_run(row: &SqliteRow, now: i64) -> StoreResult<Ending<'static>> {
     let cancelled: bool = rows::get(row, 5)?;
     let (open, wait): (bool, Option<i64>) = (rows::get(row, 6)?, rows::get(row, 7)?);
     let left = !cancelled && attempt.saturating_sub(released) < rows::count(row, 4)? && (!open || wait.is_some());
+    let (error, code) = match open {
+        true => (crate::NOT_REPORTED, crate::TIMEOUT),
+        false => (crate::LOST_EXECUTOR, crate::LOST),
+    };
     Ok(Ending {
         id: rows::id(row, 0)?,
         claim: rows::get(row, 1)?,
@@ -230,8 +234,10 @@ fn lost_run(row: &SqliteRow, now: i64) -> StoreResult<Ending<'static>> {
         released: false,
         started_at: None,
         finished_at: now,
-        error: Some(if open { crate::NOT_REPORTED } else { crate::LOST_EXECUTOR }),
+        error: Some(error),
         result: None,
+        code: Some(code),
+        fingerprint: Some(crate::fingerprint(Some(code), error)),
     })
 }
 

@@ -9,17 +9,19 @@ pub struct TenantDbError {
     pub message: String,
     /// Whether another attempt may help.
     pub retry: bool,
+    /// What the database calls it: a SQLSTATE of PostgreSQL, or a result code of SQLite.
+    pub code: Option<String>,
 }
 
 impl TenantDbError {
     /// Another attempt may help.
     pub(super) fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), retry: true }
+        Self { message: message.into(), retry: true, code: None }
     }
 
     /// No attempt can help.
     pub(super) fn permanent(message: impl Into<String>) -> Self {
-        Self { message: message.into(), retry: false }
+        Self { message: message.into(), retry: false, code: None }
     }
 
     /// The same of a certain statement, `1` the first.
@@ -45,7 +47,8 @@ impl From<sqlx::Error> for TenantDbError {
                     5 => postgres_retry(&code),
                     _ => code.parse().map_or(true, |code: i32| sqlite_retry(code)),
                 };
-                Self { message: format!("{} ({})", database.message(), code), retry }
+                let message = format!("{} ({})", database.message(), code);
+                Self { message, retry, code: Some(code.into_owned()).filter(|code| !code.is_empty()) }
             }
             sqlx::Error::PoolTimedOut => Self::new("no connection to the tenant's database could be made in time"),
             sqlx::Error::Configuration(_) | sqlx::Error::Encode(_) => Self::permanent(error.to_string()),

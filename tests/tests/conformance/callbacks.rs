@@ -66,6 +66,7 @@ fn says(attempt: Attempt, verdict: Verdict) -> AttemptReport {
         ended_ago: Duration::ZERO,
         result: None,
         error: None,
+        code: None,
     }
 }
 

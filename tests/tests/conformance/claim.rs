@@ -416,6 +416,24 @@ async fn an_item_without_an_attempt_left_ends_dead(f: &Fixture) {
     assert_eq!(f.claim(1).await.items().len(), 1);
 }
 
+async fn a_later_attempt_knows_when_the_first_one_started(f: &Fixture) {
+    f.apply(&[every("acme/a", HOUR).attempts(4)]).await;
+    f.trigger("acme/a").await;
+    let first = f.claim(1).await;
+    assert_eq!(first.only().age, Duration::ZERO);
+    f.advance(MINUTE).await;
+    f.settle(&first, Verdict::Released).await;
+    f.advance(MINUTE).await;
+    f.activate().await;
+    let second = f.claim(1).await;
+    let near = |age: Duration, minutes: u32| age >= minutes * MINUTE && age < minutes * MINUTE + MINUTE / 2;
+    assert!(near(second.only().age, 2), "{:?}", second.only().age);
+    f.settle(&second, Verdict::Retry(MINUTE)).await;
+    f.advance(MINUTE).await;
+    f.activate().await;
+    assert!(near(f.claim(1).await.only().age, 3), "it counts from the first attempt, whatever became of it");
+}
+
 async fn a_retry_is_taken_back_only_while_nobody_has_it(f: &Fixture) {
     f.apply(&[hourly("acme/a")]).await;
     f.trigger("acme/a").await;
@@ -502,6 +520,7 @@ both!(
     a_trigger_outlives_a_change_of_the_schedule,
     a_retry_outlives_a_change_of_the_schedule,
     an_item_without_an_attempt_left_ends_dead,
+    a_later_attempt_knows_when_the_first_one_started,
     a_retry_is_taken_back_only_while_nobody_has_it,
     a_cancelled_run_is_never_claimed,
     a_line_full_of_items_that_must_not_run_hides_nothing,

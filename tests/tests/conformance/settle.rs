@@ -284,6 +284,13 @@ async fn hostile_text_round_trips(f: &Fixture) {
     assert_eq!(kept.result, Some(result));
 }
 
+async fn the_code_of_an_error_is_kept(f: &Fixture) {
+    let held = running(f).await;
+    let report = AttemptReport { code: Some("http.503".to_owned()), ..held.report(0, Verdict::Retry(HOUR)) };
+    assert_eq!(f.settle_one(report).await, Recorded);
+    assert_eq!(f.reports().await.remove(0).error_code.as_deref(), Some("http.503"));
+}
+
 async fn two_executors_that_settle_one_attempt_at_once_record_it_once(f: &Fixture) {
     for round in 0..25 {
         let held = running(f).await;
@@ -328,5 +335,6 @@ both!(
     a_call_without_reports_drops_claims,
     a_thousand_reports_in_one_call,
     hostile_text_round_trips,
+    the_code_of_an_error_is_kept,
     two_executors_that_settle_one_attempt_at_once_record_it_once,
 );

@@ -37,17 +37,23 @@ impl Stopped {
 pub(super) fn failure(status: ExitStatus, call: &CommandCall) -> HandlerError {
     let code = status.code().and_then(|code| u8::try_from(code).ok());
     let mut message = format!("the program ended with {status}");
+    let word = match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exit.{code}"),
+        (None, Some(signal)) => format!("signal.{signal}"),
+        (None, None) => "command".to_owned(),
+    };
     match code {
         Some(TRY_AGAIN) => message.push_str(" (try again)"),
         Some(code) if call.is_permanent(code) => {
-            return HandlerError::permanent(format!("{message}, after which no other attempt is made"));
+            let message = format!("{message}, after which no other attempt is made");
+            return HandlerError::permanent(message).code(word);
         }
         _ => {}
     }
     if let Some(hint) = hint(status, call.resources()) {
         message.push_str(&format!(" ({hint})"));
     }
-    HandlerError::new(message)
+    HandlerError::new(message).code(word)
 }
 
 /// Which limit ended it, as far as that can be known: the kernel says so for CPU time and the size of files. Where a

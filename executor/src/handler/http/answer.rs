@@ -75,7 +75,9 @@ pub(super) fn judge(
     let (status, headers) = (response.status(), response.headers());
     let meaning = rules.meaning(status.as_u16());
     if meaning == Meaning::Success {
-        return result(body).map_err(|why| HandlerError::new(format!("{target}: answered {status}, and then {why}")));
+        return result(body).map_err(|why| {
+            HandlerError::new(format!("{target}: answered {status}, and then {why}")).code("http.broken")
+        });
     }
     let mut message = format!("{target}: answered {status}");
     if let Some(note) = redirect_note(status, headers, redirects) {
@@ -85,10 +87,11 @@ pub(super) fn judge(
     if !text.is_empty() {
         message.push_str(&format!(": {text}"));
     }
+    let code = format!("http.{}", status.as_u16());
     if meaning == Meaning::Fail {
-        return Err(HandlerError::permanent(message));
+        return Err(HandlerError::permanent(message).code(code));
     }
-    let error = HandlerError::new(message);
+    let error = HandlerError::new(message).code(code);
     Err(match retry_after(headers, SystemTime::now()) {
         Some(wait) => error.retry_after(wait),
         None => error,

@@ -45,8 +45,9 @@ impl Signature {
         let mut keys = Vec::with_capacity(self.secrets.len());
         for template in &self.secrets {
             let reference = template.render(&context.scope(), Escape::Name)?;
-            let failed =
-                |why: String| HandlerError::new(format!("the request cannot be signed with {reference}: {why}"));
+            let failed = |why: String| {
+                HandlerError::new(format!("the request cannot be signed with {reference}: {why}")).code("secret")
+            };
             let text = secret::resolve(&reference).await.map_err(failed)?;
             keys.push(key(&text).map_err(|why| failed(why.to_owned()))?);
         }

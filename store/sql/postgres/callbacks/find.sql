@@ -3,7 +3,8 @@
 SELECT c.attempt, r.claim_id, r.tenant_id, j.name, j.definition_id, r.released,
        leasehold.now_us() - r.started_at AS running_for, c.within_us IS NOT NULL AS open,
        (SELECT p.outcome FROM leasehold.report AS p WHERE p.job_key = $1 AND p.id = $2 AND p.attempt = c.attempt
-        ORDER BY p.seq DESC LIMIT 1) AS outcome
+        ORDER BY p.seq DESC LIMIT 1) AS outcome,
+       leasehold.now_us() - coalesce(r.begun_at, r.started_at) AS age
 FROM leasehold.callback AS c
 LEFT JOIN leasehold.running AS r ON r.id = c.id AND r.attempt = c.attempt AND r.claim_id = c.claim_id
 LEFT JOIN leasehold.job AS j ON j.key = r.job_key

@@ -75,21 +75,22 @@ go AS MATERIALIZED (
 first AS (
     INSERT INTO leasehold.running (id, job_key, tenant_id, queue, prio, cause, due, overlap, attempt, released,
                                    max_attempts, version, every_us, claim_id, executor, started_at, catch_up,
-                                   expires_at, gates)
+                                   expires_at, gates, begun_at)
     SELECT id, job_key, tenant_id, queue, prio, cause, due, overlap, 1, released, max_attempts, version, every_us,
-           $3, $4, leasehold.clock_us(), catch_up, expires_at, gates
+           $3, $4, leasehold.clock_us(), catch_up, expires_at, gates, leasehold.clock_us()
     FROM go WHERE attempt = 0 ORDER BY job_key, tag
     ON CONFLICT DO NOTHING
-    RETURNING id
+    RETURNING id, begun_at
 ),
 again AS (
     UPDATE leasehold.running AS r
-    SET claim_id = $3, executor = $4, attempt = r.attempt + 1, started_at = leasehold.clock_us(), gates = go.gates
+    SET claim_id = $3, executor = $4, attempt = r.attempt + 1, started_at = leasehold.clock_us(), gates = go.gates,
+        begun_at = coalesce(r.begun_at, leasehold.clock_us())
     FROM go
     WHERE r.id = ANY(ARRAY(SELECT id FROM go WHERE attempt > 0)) AND r.id = go.id AND r.claim_id IS NULL
-    RETURNING r.id
+    RETURNING r.id, r.begun_at
 ),
-started AS MATERIALIZED (SELECT id FROM first UNION ALL SELECT id FROM again),
+started AS MATERIALIZED (SELECT id, begun_at FROM first UNION ALL SELECT id, begun_at FROM again),
 passed AS MATERIALIZED (
     SELECT g.id, g.in_use, g.starts, g.per_us, g.recent_at, g.recent_n, g.now, p.n
     FROM (SELECT w.gate, count(*)::integer AS n FROM wish AS w JOIN started AS s ON s.id = w.id GROUP BY w.gate) AS p
@@ -117,6 +118,7 @@ minted AS (
 )
 SELECT c.job_key, c.id, c.tenant_id, c.revision, c.name, c.definition_id, c.cause, c.due, c.attempt + 1, c.released,
        s.id IS NOT NULL AS started, c.missed, c.runnable AND s.id IS NULL AND (c.overlap <> 1 OR b.id IS NULL) AS blocked,
-       c.queue, c.prio, c.tag, c.cost, b.id IS NOT NULL AS limited, CASE WHEN s.id IS NULL THEN c.gates END AS gates
+       c.queue, c.prio, c.tag, c.cost, b.id IS NOT NULL AS limited, CASE WHEN s.id IS NULL THEN c.gates END AS gates,
+       CASE WHEN c.attempt > 0 THEN leasehold.clock_us() - s.begun_at END AS age
 FROM c LEFT JOIN started AS s ON s.id = c.id LEFT JOIN barred AS b ON b.id = c.id
 ORDER BY c.prio, c.tag, c.due, c.id

@@ -13,7 +13,7 @@
 --  -2 it waits for the run of its job
 -- Locks: ready and ahead, running, job, and the order of reports last; the runs that items wait for are locked already.
 -- $1 keys, $2 ids, $3 ids of those with a later due time, $4 errors by code + 1, $5 keys of jobs whose run is locked,
--- $6 error of those that a later one takes the place of
+-- $6 error of those that a later one takes the place of, $7 code and $8 fingerprint of those without an attempt left
 WITH i AS MATERIALIZED (
     SELECT ctid AS tid, * FROM leasehold.ready WHERE job_key = ANY($1) AND id = ANY($2) FOR UPDATE SKIP LOCKED
 ),
@@ -109,9 +109,11 @@ ordered AS MATERIALIZED (
       AND (SELECT count(*) FROM d WHERE outcome >= 0) + (SELECT count(*) FROM replaced) > 0
 ),
 reported AS (
-    INSERT INTO leasehold.report (id, job_key, tenant_id, cause, due, attempt, outcome, finished_at, error)
+    INSERT INTO leasehold.report (id, job_key, tenant_id, cause, due, attempt, outcome, finished_at, error, code,
+                                  fingerprint)
     SELECT x.id, x.job_key, x.tenant_id, x.cause, x.due, x.attempt, x.outcome, leasehold.clock_us(),
-           CASE WHEN x.replaced THEN $6::text ELSE ($4::text[])[x.outcome + 1] END
+           CASE WHEN x.replaced THEN $6::text ELSE ($4::text[])[x.outcome + 1] END,
+           CASE WHEN x.outcome = 2 THEN $7::text END, CASE WHEN x.outcome = 2 THEN $8::bigint END
     FROM ordered, (SELECT id, job_key, tenant_id, cause, due, attempt, outcome, replaced FROM d WHERE outcome >= 0
                    UNION ALL SELECT id, job_key, tenant_id, cause, due, attempt, 9, true FROM replaced) AS x
     ORDER BY x.due

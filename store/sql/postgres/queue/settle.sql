@@ -7,15 +7,16 @@
 -- run that ends gives the interval token back to its job in this same statement (invariant I9): `every` jobs cannot
 -- die silently. A job that has its next due time already, or is gone, or is no interval job any longer, is left alone.
 -- $1 ids, $2 claims, $3 attempts, $4 outcomes, $5 waits until the retry (null: none), $6 whether the attempt was given
--- back, $7 durations, $8 how long ago they ended, $9 errors, $10 results; $11 claims that have no run left
+-- back, $7 durations, $8 how long ago they ended, $9 errors, $10 results; $11 claims that have no run left; $12 codes of
+-- the errors, $13 fingerprints of those after which a run is dead
 WITH finished AS (
     DELETE FROM leasehold.claim WHERE id = ANY($11::uuid[]) RETURNING 1
 ),
 u AS MATERIALIZED (
     SELECT DISTINCT ON (u.id, u.attempt, u.claim_id) u.*, leasehold.clock_us() AS now -- of repeated reports the first
     FROM unnest($1::uuid[], $2::uuid[], $3::integer[], $4::smallint[], $5::bigint[], $6::integer[], $7::bigint[],
-                $8::bigint[], $9::text[], $10::text[]) WITH ORDINALITY
-        AS u(id, claim_id, attempt, outcome, wait, released, duration, ended_ago, error, result, place)
+                $8::bigint[], $9::text[], $10::text[], $12::text[], $13::bigint[]) WITH ORDINALITY
+        AS u(id, claim_id, attempt, outcome, wait, released, duration, ended_ago, error, result, code, fingerprint, place)
     WHERE (SELECT count(*) FROM finished) >= 0
     ORDER BY u.id, u.attempt, u.claim_id, u.place
 ),
@@ -83,10 +84,11 @@ ordered AS MATERIALIZED (
 ),
 reported AS (
     INSERT INTO leasehold.report (id, job_key, tenant_id, cause, due, attempt, outcome, next_attempt_at, started_at,
-                                  finished_at, executor, error, result)
+                                  finished_at, executor, error, result, code, fingerprint)
     SELECT e.id, e.job_key, e.tenant_id, e.cause, e.due, e.attempt,
            CASE WHEN u.wait IS NOT NULL AND e.retry_at IS NULL THEN 5 ELSE u.outcome END, e.retry_at,
-           u.now - u.ended_ago - u.duration, u.now - u.ended_ago, e.executor, u.error, u.result
+           u.now - u.ended_ago - u.duration, u.now - u.ended_ago, e.executor, u.error, u.result,
+           u.code, u.fingerprint
     FROM ordered, ended AS e JOIN u ON u.id = e.id AND u.attempt = e.attempt AND u.claim_id = e.claim_id
 )
 -- Over (not to be retried), so that what waits for it may go: the caller promotes on a fresh snapshot, if anything

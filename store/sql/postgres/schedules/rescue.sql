@@ -3,7 +3,7 @@
 -- in settle; an executor that extends its claim right now is skipped or finds it gone. What gates hold is given back once,
 -- with the claim. Runs go back by way of `ahead`, where their new place in line is dealt. A run that its endpoint kept
 -- open and did not report waits for its retry as a failed one.
--- $1 holder, $2 epoch, $3 limit, $4 error, $5 error of a run that was open
+-- $1 holder, $2 epoch, $3 limit; $4 error, $5 its code, $6 its fingerprint; $7, $8, $9 the same of a run that was open
 WITH fence AS MATERIALIZED (
     SELECT 1 FROM leasehold.lease
     WHERE name = 'leader' AND holder = $1 AND epoch = $2 AND expires_at > leasehold.now_us()
@@ -74,11 +74,13 @@ ordered AS MATERIALIZED (
 ),
 reported AS (
     INSERT INTO leasehold.report (id, job_key, tenant_id, cause, due, attempt, outcome, next_attempt_at, started_at,
-                                  finished_at, executor, error)
+                                  finished_at, executor, error, code, fingerprint)
     SELECT x.id, x.job_key, x.tenant_id, x.cause, x.due, x.attempt, x.outcome, x.next_attempt_at, x.started_at,
-           leasehold.clock_us(), x.executor, CASE WHEN x.id = ANY(ARRAY(SELECT id FROM opened)) THEN $5 ELSE $4 END
-    FROM ordered, (SELECT *, 1 AS outcome, retry_at AS next_attempt_at FROM back
-                   UNION ALL SELECT *, NULL, CASE WHEN cancel THEN 5 ELSE 2 END, NULL FROM dead) AS x
+           leasehold.clock_us(), x.executor, CASE WHEN x.open THEN $7 ELSE $4 END, CASE WHEN x.open THEN $8 ELSE $5 END,
+           CASE WHEN x.outcome = 2 THEN CASE WHEN x.open THEN $9::bigint ELSE $6::bigint END END
+    FROM ordered, (SELECT y.*, y.id = ANY(ARRAY(SELECT id FROM opened)) AS open
+                   FROM (SELECT *, 1 AS outcome, retry_at AS next_attempt_at FROM back
+                         UNION ALL SELECT *, NULL, CASE WHEN cancel THEN 5 ELSE 2 END, NULL FROM dead) AS y) AS x
 ),
 dropped AS (
     DELETE FROM leasehold.claim WHERE id = ANY(ARRAY(SELECT id FROM expired))

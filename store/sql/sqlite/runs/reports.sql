@@ -2,6 +2,6 @@
 -- later has a higher seq.
 -- ?1 after, ?2 limit
 SELECT p.seq, p.id, p.tenant_id, j.name, p.cause, p.due, p.attempt, p.outcome, p.next_attempt_at, p.started_at,
-       p.finished_at, p.executor, p.error, p.result, p.count, p.due_from
+       p.finished_at, p.executor, p.error, p.result, p.count, p.due_from, p.code
 FROM report p JOIN job j ON j.key = p.job_key
 WHERE p.seq > ?1 ORDER BY p.seq LIMIT ?2
