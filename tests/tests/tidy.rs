@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 use std::process::Command;
 
 /// What each crate may depend on within the repository; ARCHITECTURE.md draws the same picture.
-const DEPENDENCIES: [(&str, &[&str]); 8] = [
+const DEPENDENCIES: [(&str, &[&str]); 9] = [
     ("leasehold-common", &[]),
     ("leasehold-ops", &["leasehold-common"]),
     ("leasehold-store", &["leasehold-common"]),
@@ -17,6 +17,8 @@ const DEPENDENCIES: [(&str, &[&str]); 8] = [
         "leasehold",
         &["leasehold-common", "leasehold-executor", "leasehold-ops", "leasehold-scheduler", "leasehold-store"],
     ),
+    // For tests of users: nothing that ships may depend on it.
+    ("leasehold-testkit", &["leasehold-common", "leasehold-executor", "leasehold-store"]),
     ("custom-executor", &["leasehold-common", "leasehold-executor", "leasehold-store"]),
     (
         "leasehold-tests",
