@@ -10,8 +10,8 @@ use leasehold_common::id::{JobName, TenantId};
 use leasehold_common::run::{Outcome, RunState};
 
 use crate::commands::{
-    apply, backfill, bench, completions, dev, enqueue, example, explain, jobs, lease, ledger, next, pause, preview,
-    roster, runs, status, tenants, trigger, watch,
+    apply, backfill, bench, completions, dead, dev, enqueue, example, explain, jobs, lease, ledger, next, pause,
+    preview, roster, runs, status, tenants, trigger, watch,
 };
 use crate::failure::Failure;
 
@@ -58,6 +58,7 @@ pub(crate) enum Command {
     Roster(roster::RosterArgs),
     Jobs(jobs::JobsArgs),
     Runs(runs::RunsArgs),
+    Dead(dead::DeadArgs),
     Ledger(ledger::LedgerArgs),
     Explain(explain::ExplainArgs),
     Trigger(trigger::TriggerArgs),

@@ -85,6 +85,8 @@ words! {
         Backfill = 2 "backfill",
         /// An application handed it over, now or for later, with a payload of its own.
         Enqueue = 3 "enqueue",
+        /// Somebody asked for another run in the place of one that died.
+        Redrive = 4 "redrive",
     }
 }
 
@@ -237,6 +239,12 @@ pub struct RunStory {
     /// What it said of itself last, if it ever did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub progress: Option<Progress>,
+    /// The dead run in whose place it was made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub origin: Option<CorrelationId>,
+    /// The run that was made in its place, if it is dead; all zeros if somebody discarded it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redriven_as: Option<CorrelationId>,
     /// What was reported, oldest first.
     pub reports: Vec<Report>,
 }

@@ -430,6 +430,25 @@ impl Hints for FakeHints {
 }
 
 #[async_trait]
+impl DeadLetters for Fake {
+    async fn dead_groups(&self, _: &DeadFilter, _: u32) -> StoreResult<Vec<DeadGroup>> {
+        not_an_executors_call!()
+    }
+
+    async fn dead_count(&self, _: &DeadFilter) -> StoreResult<DeadCount> {
+        not_an_executors_call!()
+    }
+
+    async fn redrive(&self, _: &DeadFilter, _: i64, _: i64, _: u32) -> StoreResult<Redriven> {
+        not_an_executors_call!()
+    }
+
+    async fn discard(&self, _: &DeadFilter, _: i64) -> StoreResult<u64> {
+        not_an_executors_call!()
+    }
+}
+
+#[async_trait]
 impl Store for Fake {
     async fn migrate(&self) -> StoreResult<u64> {
         not_an_executors_call!()

@@ -136,7 +136,8 @@ impl Recipes {
 
     /// What was handed over with runs; nothing is asked if none was enqueued.
     async fn payloads_of(&self, runs: &[ClaimedRun]) -> StoreResult<HashMap<CorrelationId, Arc<Value>>> {
-        let enqueued: Vec<_> = runs.iter().filter(|run| run.cause == Cause::Enqueue).map(|run| run.id).collect();
+        let may_have_one = |run: &&ClaimedRun| matches!(run.cause, Cause::Enqueue | Cause::Redrive);
+        let enqueued: Vec<_> = runs.iter().filter(may_have_one).map(|run| run.id).collect();
         if enqueued.is_empty() {
             return Ok(HashMap::new());
         }

@@ -171,6 +171,9 @@ BEGIN
     END LOOP;
 
     GRANT SELECT, DELETE ON leasehold.enqueued, leasehold.once TO leasehold_scheduler;
+    -- A run that is made in the place of a dead one takes its payload over.
+    GRANT INSERT ON leasehold.enqueued TO leasehold_scheduler, leasehold_tenant;
+    GRANT SELECT (payload) ON leasehold.enqueued TO leasehold_tenant;
     GRANT SELECT ON leasehold.enqueued TO leasehold_executor;
     GRANT SELECT, INSERT, UPDATE ON leasehold.once TO leasehold_executor;
     -- Not what was handed over, nor what came of it.
@@ -188,8 +191,9 @@ BEGIN
         IF NOT EXISTS (SELECT 1 FROM pg_policy WHERE polrelid = item.oid AND polname = 'batch') THEN
             EXECUTE format('CREATE POLICY batch ON leasehold.%I TO leasehold_migrator, leasehold_scheduler, '
                 'leasehold_executor, leasehold_viewer USING (true) WITH CHECK (true)', item.name);
-            EXECUTE format('CREATE POLICY tenant ON leasehold.%I TO leasehold_tenant USING (%s) WITH CHECK (false)',
-                item.name, mine);
+            EXECUTE format('CREATE POLICY tenant ON leasehold.%I TO leasehold_tenant USING (%s) WITH CHECK (%s)',
+                item.name, mine, CASE item.name WHEN 'enqueued' THEN format('%s AND EXISTS (SELECT 1 FROM leasehold.job AS j '
+                    'WHERE j.key = job_key)', mine) ELSE 'false' END);
         END IF;
         IF owner <> 'leasehold_migrator'
             AND NOT EXISTS (SELECT 1 FROM pg_policy WHERE polrelid = item.oid AND polname = owner) THEN

@@ -5,6 +5,7 @@
 //! dialect needs several statements) under `sql/`, with the reason for its locks on top.
 
 mod clock;
+mod dead;
 mod enqueue;
 mod error;
 mod json;

@@ -11,9 +11,9 @@ macro_rules! readers {
         use leasehold_common::limit::GateId;
         use leasehold_common::run::{Cause, Outcome, Progress, Report, RunState, RunView};
         use leasehold_common::store::{
-            Attempt, AttemptReport, Callback, ConfigInForce, DueJob, ErrorKind, ExecutorView, HandledJob, JobHistory,
-            JobVersion, JobView, LiveCallback, OnceBegun, Pass, Pause, PauseView, RosterState, SlowJob, SourceView,
-            StoreError, StoreResult, Verdict,
+            Attempt, AttemptReport, Callback, ConfigInForce, DeadGroup, DueJob, ErrorKind, ExecutorView, HandledJob,
+            JobHistory, JobVersion, JobView, LiveCallback, OnceBegun, Pass, Pause, PauseView, RosterState, SlowJob,
+            SourceView, StoreError, StoreResult, Verdict,
         };
         use sqlx::Row as _;
         use uuid::Uuid;
@@ -95,6 +95,35 @@ macro_rules! readers {
 
         pub(crate) fn tenant(row: &$row, index: usize) -> StoreResult<Tenant> {
             serde_json::from_str(get(row, index)?).map_err(|error| StoreError::new(ErrorKind::Corrupt, READ, error))
+        }
+
+        /// job, code, fingerprint, count, tenants, first, last, sample, its tenant, its error.
+        pub(crate) fn dead_group(row: &$row) -> StoreResult<DeadGroup> {
+            let number = |index| get::<i64>(row, index).map(i64::unsigned_abs);
+            Ok(DeadGroup {
+                job: name(row, 0)?,
+                error_code: get(row, 1)?,
+                group: get(row, 2)?,
+                count: number(3)?,
+                tenants: number(4)?,
+                first_at: at(row, 5)?,
+                last_at: at(row, 6)?,
+                sample: id(row, 7)?,
+                sample_tenant: name(row, 8)?,
+                sample_error: get(row, 9)?,
+            })
+        }
+
+        /// seq, id, due, active.
+        pub(crate) fn candidate(row: &$row) -> StoreResult<crate::dead::Candidate> {
+            let (seq, active) = (get(row, 0)?, get(row, 3)?);
+            Ok(crate::dead::Candidate { seq, id: id(row, 1)?, due: at(row, 2)?, active })
+        }
+
+        /// The dead run that a run was made for, and the run that was made for it.
+        pub(crate) fn links(row: &$row) -> StoreResult<(Option<CorrelationId>, Option<CorrelationId>)> {
+            let link = |index| Ok(get::<Option<Uuid>>(row, index)?.map(CorrelationId::from_uuid));
+            Ok((link(0)?, link(1)?))
         }
 
         /// seq, id, tenant, job, cause, due, attempt, outcome, next attempt, started, finished, executor, error,
@@ -410,6 +439,7 @@ macro_rules! readers {
 }
 pub(crate) use readers;
 
+use leasehold_common::id::CorrelationId;
 use leasehold_common::run::{Progress, Report, RunState, RunStory, RunView};
 use leasehold_common::store::RunFilter;
 
@@ -434,7 +464,12 @@ pub(crate) fn ended_run(report: Report) -> RunView {
 }
 
 /// Where a run stands and what was reported of it; `None` if neither is known.
-pub(crate) fn story(live: Option<RunView>, reports: Vec<Report>, progress: Option<Progress>) -> Option<RunStory> {
+pub(crate) fn story(
+    live: Option<RunView>,
+    reports: Vec<Report>,
+    progress: Option<Progress>,
+    (origin, redriven_as): (Option<CorrelationId>, Option<CorrelationId>),
+) -> Option<RunStory> {
     let run = match live {
         Some(mut run) => {
             run.error = reports.last().and_then(|report| report.error.clone());
@@ -442,7 +477,7 @@ pub(crate) fn story(live: Option<RunView>, reports: Vec<Report>, progress: Optio
         }
         None => ended_run(reports.last()?.clone()),
     };
-    Some(RunStory { run, progress, reports })
+    Some(RunStory { run, progress, origin, redriven_as, reports })
 }
 
 /// Puts runs that are live and runs that are over into one list, the latest due time first.

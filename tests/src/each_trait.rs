@@ -49,6 +49,12 @@ macro_rules! each_trait {
             history(tenant: &TenantId, job: &JobName, from: Timestamp, to: Timestamp) -> Option<JobHistory>;
             cancel(id: CorrelationId) -> Cancelled;
         );
+        $with!(DeadLetters:
+            dead_groups(filter: &DeadFilter, limit: u32) -> Vec<DeadGroup>;
+            dead_count(filter: &DeadFilter) -> DeadCount;
+            redrive(filter: &DeadFilter, after: i64, upto: i64, limit: u32) -> Redriven;
+            discard(filter: &DeadFilter, upto: i64) -> u64;
+        );
         $with!(Catalog:
             snapshot() -> CatalogSnapshot;
             apply(plan: &CatalogPlan, term: Option<&Term>) -> Applied;

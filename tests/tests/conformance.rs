@@ -49,6 +49,8 @@ mod catalog;
 mod catch_up;
 #[path = "conformance/claim.rs"]
 mod claim;
+#[path = "conformance/dead.rs"]
+mod dead;
 #[path = "conformance/dispatch.rs"]
 mod dispatch;
 #[path = "conformance/edits.rs"]

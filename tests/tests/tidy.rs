@@ -65,6 +65,8 @@ const ONLY_POSTGRES: &[&str] = &[
 const ONLY_SQLITE: &[&str] = &[
     "callbacks/mint",
     "callbacks/move",
+    "dead/carry",
+    "dead/mark",
     "queue/activate_delete",
     "queue/activate_insert",
     "queue/begun_once",

@@ -5,6 +5,7 @@ pub(crate) mod backfill;
 pub(crate) mod bench;
 pub(crate) mod check;
 pub(crate) mod completions;
+pub(crate) mod dead;
 pub(crate) mod dev;
 pub(crate) mod enqueue;
 pub(crate) mod example;
@@ -56,6 +57,10 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Runs(args) => {
             let tenant = args.tenant().cloned();
             with_store_of(url, tenant.as_ref(), |store| async move { runs::run(&*store, args).await }).await
+        }
+        Command::Dead(args) => {
+            let tenant = args.tenant().cloned();
+            with_store_of(url, tenant.as_ref(), |store| async move { dead::run(&*store, args).await }).await
         }
         Command::Trigger(args) => {
             let tenant = args.tenant().cloned();

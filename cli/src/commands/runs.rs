@@ -4,15 +4,17 @@ use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use leasehold_common::id::{CorrelationId, TenantId};
+use leasehold_common::id::{CorrelationId, JobName, TenantId};
 use leasehold_common::run::RunState;
 use leasehold_common::store::{Cancelled, RunFilter, Store};
+use serde::Serialize;
 
 use crate::cli::{self, FilterArgs, Format, GlobalOutputArgs};
 use crate::failure::Failure;
 use crate::out;
 use crate::render::run;
 use crate::render::style::Palette;
+use crate::render::text::count;
 
 /// So many runs are listed for people, and for scripts, unless another number is asked for.
 const DEFAULT_LIMIT: u32 = 50;
@@ -52,12 +54,42 @@ enum RunsCommand {
         #[arg(long, short)]
         follow: bool,
     },
-    /// Cancel a run: one that waits ends at once, one that runs is told to stop
-    Cancel {
-        /// Its correlation id
-        #[arg(value_name = "CORRELATION_ID")]
-        id: CorrelationId,
-    },
+    /// Cancel runs: one that waits ends at once, one that runs is told to stop
+    ///
+    /// Runs that are named by their ids are cancelled at once. With filters it shows how many there are, until --yes
+    /// says to do it; what comes into being after that is left alone.
+    Cancel(CancelArgs),
+}
+
+#[derive(Args, Clone, Debug)]
+struct CancelArgs {
+    /// Their correlation ids
+    #[arg(value_name = "CORRELATION_ID", required_unless_present_any = ["cancel_tenants", "cancel_jobs"])]
+    ids: Vec<CorrelationId>,
+
+    /// All of this tenant that are not over; may be given more than once
+    #[arg(id = "cancel_tenants", short = 't', long = "tenant", value_name = "TENANT", conflicts_with = "ids")]
+    tenants: Vec<TenantId>,
+
+    /// All of this job that are not over; may be given more than once
+    #[arg(id = "cancel_jobs", short = 'j', long = "job", value_name = "JOB", conflicts_with = "ids")]
+    jobs: Vec<JobName>,
+
+    /// Only those in this state: waiting, ready or running; may be given more than once
+    #[arg(id = "cancel_states", long = "state", value_name = "STATE", value_parser = cli::state, conflicts_with = "ids")]
+    states: Vec<RunState>,
+
+    /// Show how many there are, and do nothing
+    #[arg(long, conflicts_with_all = ["yes", "ids"])]
+    dry_run: bool,
+
+    /// Do it
+    #[arg(short, long)]
+    yes: bool,
+
+    /// Refuse unless there are just so many
+    #[arg(long, value_name = "N", conflicts_with = "ids")]
+    expect: Option<usize>,
 }
 
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
@@ -80,7 +112,11 @@ impl RunsArgs {
         match &self.command {
             None => self.list.filter.tenant(),
             Some(RunsCommand::List(list)) => list.filter.tenant(),
-            Some(RunsCommand::Show { .. } | RunsCommand::Cancel { .. }) => None,
+            Some(RunsCommand::Cancel(cancel)) => match cancel.tenants.as_slice() {
+                [tenant] => Some(tenant),
+                _ => None,
+            },
+            Some(RunsCommand::Show { .. }) => None,
         }
     }
 }
@@ -94,7 +130,13 @@ pub(crate) async fn run(store: &dyn Store, args: RunsArgs) -> Result<(), Failure
         Some(RunsCommand::List(filter)) => list(store, filter, format).await,
         Some(RunsCommand::Show { id, follow: true }) => follow(store, id, format).await,
         Some(RunsCommand::Show { id, follow: false }) => show(store, id, format).await,
-        Some(RunsCommand::Cancel { id }) => cancel(store, id).await,
+        Some(RunsCommand::Cancel(args)) if args.ids.is_empty() => cancel_all(store, args, format).await,
+        Some(RunsCommand::Cancel(args)) => {
+            for id in args.ids {
+                cancel(store, id).await?;
+            }
+            Ok(())
+        }
     }
 }
 
@@ -163,4 +205,55 @@ async fn cancel(store: &dyn Store, id: CorrelationId) -> Result<(), Failure> {
         Cancelled::NotFound => return Err(not_found(id)),
     };
     out::print(&format!("{text}\n"))
+}
+
+/// What was cancelled, or would be.
+#[derive(Serialize)]
+struct CancelledRuns {
+    /// How many there are.
+    count: usize,
+    /// Ended at once; null if nothing was to be done.
+    ended: Option<usize>,
+    /// Told to stop by the next heartbeat of their executor.
+    asked: Option<usize>,
+}
+
+/// Runs that are not over, more than which nobody cancels at once.
+const CANCEL_MOST: u32 = 1_000_000;
+
+async fn cancel_all(store: &dyn Store, args: CancelArgs, format: Format) -> Result<(), Failure> {
+    let states = match args.states.is_empty() {
+        true => vec![RunState::Waiting, RunState::Ready, RunState::Running],
+        false => args.states,
+    };
+    if states.contains(&RunState::Ended) {
+        return Err(Failure::Invalid("a run that has ended cannot be cancelled".to_owned()));
+    }
+    let filter = RunFilter { tenants: args.tenants, jobs: args.jobs, outcomes: Vec::new(), states };
+    let runs = store.runs(&filter, CANCEL_MOST).await?;
+    if let Some(expected) = args.expect.filter(|expected| *expected != runs.len()) {
+        let found = count(runs.len(), "run");
+        return Err(Failure::Refused(format!("there are {found}, and not {expected}: nothing was done")));
+    }
+    let mut done = CancelledRuns { count: runs.len(), ended: None, asked: None };
+    if args.yes {
+        let (mut ended, mut asked) = (0, 0);
+        for run in &runs {
+            match store.cancel(run.correlation_id).await? {
+                Cancelled::Ended => ended += 1,
+                Cancelled::Requested => asked += 1,
+                Cancelled::AlreadyEnded | Cancelled::NotFound => {}
+            }
+        }
+        (done.ended, done.asked) = (Some(ended), Some(asked));
+    }
+    if format == Format::Json {
+        return out::print_json(&done);
+    }
+    let found = count(runs.len(), "run");
+    out::print(&match (done.ended, done.asked) {
+        (Some(ended), Some(asked)) => format!("{found}: {ended} ended, {asked} told to stop\n"),
+        _ if args.dry_run => format!("dry run: {found}\n"),
+        _ => format!("{found}; nothing was done: add --yes to cancel them\n"),
+    })
 }

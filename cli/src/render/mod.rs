@@ -4,6 +4,7 @@
 //! text in, text out; nothing prints.
 
 pub(crate) mod check;
+pub(crate) mod dead;
 pub(crate) mod explain;
 pub(crate) mod ledger;
 pub(crate) mod plan;

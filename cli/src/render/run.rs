@@ -80,6 +80,14 @@ pub(crate) fn story(story: &RunStory, now: Timestamp, palette: Palette) -> Strin
     if let Some(at) = run.not_before.filter(|_| run.outcome.is_none()) {
         fact("not before", instant_and_relative(Some(at), now));
     }
+    if let Some(origin) = story.origin {
+        fact("in place of", origin.to_string());
+    }
+    match story.redriven_as {
+        Some(made) if made.as_uuid().is_nil() => fact("dead letter", "discarded".to_owned()),
+        Some(made) => fact("redriven as", made.to_string()),
+        None => {}
+    }
     if run.started_at.is_some() {
         fact("started", instant_and_relative(run.started_at, now));
     }

@@ -14,11 +14,13 @@
 //! | `callbacks` | runs that their endpoint reports later, and what runs say while they run |
 //! | `runs` | runs and their reports, for people and scripts |
 //! | `catalog` | tenants and jobs |
+//! | `dead` | runs that died and that nobody has dealt with |
 //! | `roster` | the config in force and the live sources of tenants, for the leader |
 //! | `status` | how the system stands |
 
 mod callbacks;
 mod catalog;
+mod dead;
 mod queue;
 mod roster;
 mod runs;
@@ -33,6 +35,7 @@ use async_trait::async_trait;
 
 pub use self::callbacks::*;
 pub use self::catalog::*;
+pub use self::dead::*;
 pub use self::queue::*;
 pub use self::roster::*;
 pub use self::runs::*;
@@ -123,7 +126,7 @@ pub trait Hints: Send {
 
 /// A whole store.
 #[async_trait]
-pub trait Store: Lease + Schedules + Queue + Callbacks + Runs + Catalog + Roster {
+pub trait Store: Lease + Schedules + Queue + Callbacks + Runs + Catalog + Roster + DeadLetters {
     /// Creates or upgrades the schema. Answers how many migrations were run.
     async fn migrate(&self) -> StoreResult<u64>;
 

@@ -21,6 +21,7 @@ macro_rules! sql {
 
 mod callbacks;
 mod catalog;
+mod dead;
 mod gates;
 mod lease;
 mod once;

@@ -15,6 +15,7 @@ macro_rules! sql {
 mod callbacks;
 mod catalog;
 mod claims;
+mod dead;
 mod endings;
 mod gates;
 mod lease;

@@ -85,7 +85,7 @@ fn decide<'a>(contested: &[&'a Contested], mut parked: HashMap<i64, u32>, now: i
                 continue;
             }
             BUFFER_ONE => *waiting == 0,
-            BUFFER_ALL => item.cause == Cause::Backfill || *waiting < item.buffer,
+            BUFFER_ALL => matches!(item.cause, Cause::Backfill | Cause::Redrive) || *waiting < item.buffer,
             _ => item.makes_up(now),
         };
         if waits {

@@ -90,7 +90,13 @@ impl Runs for SqliteStore {
         let live = live.as_ref().map(rows::live_run).transpose()?;
         let reports = reports.iter().map(rows::report).collect::<StoreResult<Vec<_>>>()?;
         let progress = self.progress_of(id).await?;
-        Ok(story(live, reports, progress))
+        let links = sqlx::query(sql!("dead/links"))
+            .bind(id.job().as_i64())
+            .bind(id.as_uuid())
+            .fetch_one(&self.read)
+            .await
+            .map_err(failed(OPERATION))?;
+        Ok(story(live, reports, progress, rows::links(&links)?))
     }
 
     async fn trigger(&self, tenant: &TenantId, job: &JobName, beside: bool) -> StoreResult<Option<CorrelationId>> {

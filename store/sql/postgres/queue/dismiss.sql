@@ -60,7 +60,7 @@ d AS MATERIALIZED (
           WHEN g.overlap = 0 AND NOT (g.catch_up = 2 AND g.cause = 0 AND g.due < leasehold.now_us() - 60000000)
               THEN 3
           WHEN g.overlap = 2 AND p.waiting + p.nth > 1 THEN 3
-          WHEN g.overlap = 3 AND g.cause <> 2 AND p.waiting + p.nth > g.buffer THEN 3
+          WHEN g.overlap = 3 AND g.cause NOT IN (2, 4) AND p.waiting + p.nth > g.buffer THEN 3
           WHEN g.overlap = 4 AND p.nth_last > 1 THEN 9
           ELSE -2
         END AS outcome,
