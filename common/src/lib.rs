@@ -11,6 +11,7 @@ pub mod config;
 pub mod definition;
 pub mod duration;
 pub mod endpoint;
+pub mod hook;
 pub mod id;
 pub mod lease;
 pub mod ledger;

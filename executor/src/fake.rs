@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use leasehold_common::catalog::{CatalogPlan, CatalogSnapshot, Member};
 use leasehold_common::definition::{Definition, DefinitionId, HandlerSpec, ScheduleSpec, Tenant};
+use leasehold_common::hook::Overdue;
 use leasehold_common::id::{CorrelationId, JobKey, JobName, TenantId};
 use leasehold_common::lease::{Acquired, Candidate, LeaseKind, Renewal, Term};
 use leasehold_common::retry::RetryPolicy;
@@ -415,6 +416,22 @@ impl Roster for Fake {
         not_an_executors_call!()
     }
     async fn request_refresh(&self, _: bool) -> StoreResult<i64> {
+        not_an_executors_call!()
+    }
+}
+
+#[async_trait]
+impl Hooks for Fake {
+    async fn hooks_kept(&self) -> StoreResult<HooksKept> {
+        not_an_executors_call!()
+    }
+    async fn hook_tail(&self, _: i64, _: Duration, _: u32) -> StoreResult<HookTail> {
+        not_an_executors_call!()
+    }
+    async fn overdue(&self, _: Duration, _: u32) -> StoreResult<Vec<Overdue>> {
+        not_an_executors_call!()
+    }
+    async fn record_hooks(&self, _: &Term, _: &HooksRecord) -> StoreResult<Recorded> {
         not_an_executors_call!()
     }
 }

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`args`] | `--store`, `--log`, `--log-format`, `--ops-listen`, and how durations and addresses are written |
 //! | [`exit`] | the exit codes that scripts rely on |
+//! | [`group`] | the process group of a program, and its end if this process dies |
 //! | [`health`] | which parts of the process are alive and ready |
 //! | [`healthcheck`] | the client of `/readyz` for containers without a shell |
 //! | [`host`] | the name of this machine |
@@ -17,6 +18,7 @@
 //! | [`shutdown`] | signals |
 //! | [`telemetry`] | logs |
 //! | [`text`] | hostile text made harmless for a terminal |
+//! | [`webhook`] | signatures of messages and requests |
 
 /// `eprintln!` that does not mind a standard error that nobody reads any longer: a log collector that restarts must not
 /// end the process whose talk it collects.
@@ -39,6 +41,7 @@ macro_rules! say_part {
 
 pub mod args;
 pub mod exit;
+pub mod group;
 pub mod health;
 pub mod healthcheck;
 pub mod host;
@@ -50,3 +53,4 @@ pub mod server;
 pub mod shutdown;
 pub mod telemetry;
 pub mod text;
+pub mod webhook;

@@ -40,6 +40,10 @@ pub struct SchedulerArgs {
     #[arg(long, env = "LEASEHOLD_ROSTER_TIMEOUT", default_value = "1m", value_name = "DURATION", value_parser = positive_duration)]
     pub roster_timeout: Duration,
 
+    /// Run the programs of hooks (`hooks` with `command`)
+    #[arg(long, env = "LEASEHOLD_ALLOW_HOOK_COMMANDS", value_parser = clap::builder::BoolishValueParser::new())]
+    pub allow_hook_commands: bool,
+
     /// For tests of a fail-over only, see [`SchedulerOptions::pause_before_dispatch`].
     #[arg(long, env = "LEASEHOLD_TEST_PAUSE_BEFORE_DISPATCH", hide = true, value_parser = duration)]
     pub test_pause_before_dispatch: Option<Duration>,
@@ -55,6 +59,7 @@ impl fmt::Debug for SchedulerArgs {
             .field("look_ahead", &self.look_ahead)
             .field("keep", &self.keep)
             .field("roster_timeout", &self.roster_timeout)
+            .field("allow_hook_commands", &self.allow_hook_commands)
             .finish_non_exhaustive()
     }
 }
@@ -75,6 +80,7 @@ impl SchedulerArgs {
             look_ahead: self.look_ahead,
             keep: self.keep,
             roster_timeout: self.roster_timeout,
+            hook_commands: self.allow_hook_commands,
             pause_before_dispatch: self.test_pause_before_dispatch,
         })
     }

@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 
 use crate::dispatcher::Dispatcher;
 use crate::elector::Duties;
+use crate::notifier::Notifier;
 use crate::options::SchedulerOptions;
 use crate::pruner::Pruner;
 use crate::reconciler::Reconciler;
@@ -19,7 +20,7 @@ use crate::term::{End, LeaderTerm};
 
 pub(crate) struct LeaderDuties {
     pub(crate) store: Arc<dyn Schedules>,
-    /// The same store as a whole, for the reconciler; none in tests of the other services.
+    /// The same store as a whole, for the reconciler and the notifier; none in tests of the other services.
     pub(crate) whole: Option<SharedStore>,
     pub(crate) options: SchedulerOptions,
 }
@@ -52,6 +53,8 @@ impl LeaderDuties {
         if let Some(store) = &self.whole {
             let reconciler = Reconciler::new(Arc::clone(store), self.options.roster_timeout);
             services.spawn(drive(reconciler, Duration::ZERO, term.clone()));
+            let notifier = Notifier::new(Arc::clone(store), self.options.hook_commands);
+            services.spawn(drive(notifier, Duration::ZERO, term.clone()));
         }
         services
     }

@@ -10,7 +10,7 @@ use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gau
 use crate::term::End;
 
 /// The services that write under a term, as in the label `service`.
-const SERVICES: [&str; 5] = ["dispatcher", "rescuer", "sweeper", "pruner", "reconciler"];
+const SERVICES: [&str; 6] = ["dispatcher", "rescuer", "sweeper", "pruner", "reconciler", "notifier"];
 
 /// What becomes of due times before any executor has them, as in the label `outcome`.
 const OUTCOMES: [&str; 6] = ["queued", "misfired", "paused", "blacked_out", "expired", "gated"];
@@ -67,6 +67,8 @@ fn describe() {
     describe_counter!("leasehold_roster_failures_total", "Answers of a source that could not be used, by source.");
     describe_gauge!("leasehold_roster_last_success_timestamp_seconds", "When a source last gave a good answer.");
     describe_histogram!("leasehold_roster_seconds", "Time from asking the sources to the last write.");
+    describe_counter!("leasehold_hook_deliveries_total", "Tries to deliver a message, by hook and outcome.");
+    describe_gauge!("leasehold_hook_failing", "1 while the last try of a hook failed, by hook.");
     describe_counter!("leasehold_service_errors_total", "Ticks of a leader's service that failed, by service.");
 }
 
@@ -152,6 +154,25 @@ pub(crate) fn roster_over(source: &str) {
 
 pub(crate) fn roster_failed(source: &str) {
     counter!("leasehold_roster_failures_total", "source" => source.to_owned()).increment(1);
+}
+
+/// What becomes of the messages of hooks, as in the label `outcome`.
+const DELIVERIES: [&str; 3] = ["delivered", "failed", "dropped"];
+
+pub(crate) fn hook_begins(hook: &str) {
+    for outcome in DELIVERIES {
+        counter!("leasehold_hook_deliveries_total", "hook" => hook.to_owned(), "outcome" => outcome).increment(0);
+    }
+    hook_failing(hook, false);
+}
+
+pub(crate) fn hook_delivery(hook: &str, outcome: &'static str) {
+    counter!("leasehold_hook_deliveries_total", "hook" => hook.to_owned(), "outcome" => outcome).increment(1);
+}
+
+/// What a leader sees is not known to a follower: then none fails.
+pub(crate) fn hook_failing(hook: &str, failing: bool) {
+    gauge!("leasehold_hook_failing", "hook" => hook.to_owned()).set(if failing { 1.0 } else { 0.0 });
 }
 
 pub(crate) fn pruned(reports: u64) {

@@ -15,6 +15,8 @@ pub struct SchedulerOptions {
     pub keep: Duration,
     /// How long a source of tenants may take to answer.
     pub roster_timeout: Duration,
+    /// Whether programs of hooks may run.
+    pub hook_commands: bool,
     /// For tests of a fail-over only: how long to stand still between the decision to write and the write, so that a
     /// leader can be stopped there and its write be attempted after another one took over.
     pub pause_before_dispatch: Option<Duration>,
@@ -31,6 +33,7 @@ impl Default for SchedulerOptions {
             look_ahead: Duration::from_secs(15),
             keep: Duration::from_secs(30 * 86_400),
             roster_timeout: Duration::from_secs(60),
+            hook_commands: false,
             pause_before_dispatch: None,
         }
     }

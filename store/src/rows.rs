@@ -6,14 +6,15 @@ macro_rules! readers {
         use jiff::Timestamp;
         use leasehold_common::catalog::{Member, StoredJob};
         use leasehold_common::definition::{DefinitionId, Tenant};
+        use leasehold_common::hook::{HookReport, Overdue};
         use leasehold_common::id::{CorrelationId, JobKey, JobName, TenantId};
         use leasehold_common::lease::{Leader, LeaseKind};
         use leasehold_common::limit::GateId;
         use leasehold_common::run::{Cause, Outcome, Progress, Report, RunState, RunView};
         use leasehold_common::store::{
             Attempt, AttemptReport, Callback, ConfigInForce, DeadGroup, DueJob, ErrorKind, ExecutorView, HandledJob,
-            JobHistory, JobVersion, JobView, LiveCallback, OnceBegun, Pass, Pause, PauseView, RosterState, SlowJob,
-            SourceView, StoreError, StoreResult, Verdict,
+            HookKept, HookTail, HookView, HooksKept, JobHistory, JobVersion, JobView, LiveCallback, OnceBegun, Pass,
+            Pause, PauseView, RosterState, SlowJob, SourceView, StoreError, StoreResult, Verdict,
         };
         use sqlx::Row as _;
         use uuid::Uuid;
@@ -154,6 +155,41 @@ macro_rules! readers {
                 scheduled_from: at_opt(row, 15)?,
                 error_code: get(row, 16)?,
             })
+        }
+
+        /// seq, name, state, tries, error, delivered; one row without a name if there is no hook.
+        pub(crate) fn hooks(rows: &[$row]) -> StoreResult<HooksKept> {
+            let mut kept =
+                HooksKept { seq: rows.first().map(|row| get(row, 0)).transpose()?.flatten(), hooks: Vec::new() };
+            for row in rows {
+                let Some(hook) = get(row, 1)? else { continue };
+                let view = HookView { hook, tries: count(row, 3)?, error: get(row, 4)?, delivered_at: at_opt(row, 5)? };
+                kept.hooks.push(HookKept { view, state: get(row, 2)? });
+            }
+            Ok(kept)
+        }
+
+        /// As [`report`], whether its job was dead, now, end of the window, how many reports were in it; one row without
+        /// a report if none was found.
+        pub(crate) fn hook_tail(rows: &[$row], after: i64) -> StoreResult<HookTail> {
+            let Some(first) = rows.first() else { return Err(crate::error::corrupt(READ, "no row of the clock")) };
+            let mut tail = HookTail {
+                now: at(first, 18)?,
+                seq: get::<Option<i64>>(first, 19)?.unwrap_or(after),
+                looked_at: count(first, 20)?,
+                reports: Vec::new(),
+            };
+            for row in rows {
+                if get::<Option<i64>>(row, 0)?.is_some() {
+                    tail.reports.push(HookReport { report: report(row)?, was_dead: get(row, 17)? });
+                }
+            }
+            Ok(tail)
+        }
+
+        /// tenant, job, since when, whether it is in the queue.
+        pub(crate) fn overdue(row: &$row) -> StoreResult<Overdue> {
+            Ok(Overdue { tenant: name(row, 0)?, job: name(row, 1)?, since: at(row, 2)?, queued: get(row, 3)? })
         }
 
         /// What a handler returned; text that is not JSON can only come from a damaged store and is shown as text.

@@ -74,5 +74,11 @@ macro_rules! each_trait {
             record_sources(term: &Term, record: &RosterRecord) -> Recorded;
             request_refresh(allow_drop: bool) -> i64;
         );
+        $with!(Hooks:
+            hooks_kept() -> HooksKept;
+            hook_tail(after: i64, late_after: Duration, limit: u32) -> HookTail;
+            overdue(late_after: Duration, limit: u32) -> Vec<Overdue>;
+            record_hooks(term: &Term, record: &HooksRecord) -> Recorded;
+        );
     };
 }

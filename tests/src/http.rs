@@ -40,6 +40,12 @@ impl Answer {
         Self { status: "202 Accepted", body: String::new(), etag: None }
     }
 
+    /// With another status, as in `503 Service Unavailable`.
+    #[must_use]
+    pub fn status(status: &'static str) -> Self {
+        Self { status, body: String::new(), etag: None }
+    }
+
     /// With this tag: whoever has it already is told so with 304.
     #[must_use]
     pub fn etag(mut self, tag: &str) -> Self {

@@ -7,15 +7,17 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use leasehold_common::catalog::{CatalogPlan, CatalogSnapshot, Member};
 use leasehold_common::definition::{DefinitionId, Tenant};
+use leasehold_common::hook::Overdue;
 use leasehold_common::id::{CorrelationId, JobKey, JobName, TenantId};
 use leasehold_common::lease::{Acquired, Candidate, LeaseKind, Renewal, Term};
 use leasehold_common::run::{Report, RunStory, RunView};
 use leasehold_common::store::{
     Activated, Applied, Attempt, AttemptReport, Callback, Callbacks, Cancelled, Catalog, Charge, ClaimId, ClaimRequest,
     Claimed, ConfigInForce, DeadCount, DeadFilter, DeadGroup, DeadLetters, Dispatched, DueBatch, DueSet, Enqueue,
-    ExecutorInfo, Extended, HandledJob, Hints, JobHistory, JobVersion, JobView, Launch, Lease, Note, OnceBegun,
-    OnceKey, Opening, Pruned, Queue, QueueDepth, Recorded, Redriven, Rescued, Roster, RosterRecord, RosterState,
-    RunFilter, Runs, Schedules, Served, Settled, SharedStore, SourceView, Status, Store, StoreResult, Swept, TokenHash,
+    ExecutorInfo, Extended, HandledJob, Hints, HookTail, Hooks, HooksKept, HooksRecord, JobHistory, JobVersion,
+    JobView, Launch, Lease, Note, OnceBegun, OnceKey, Opening, Pruned, Queue, QueueDepth, Recorded, Redriven, Rescued,
+    Roster, RosterRecord, RosterState, RunFilter, Runs, Schedules, Served, Settled, SharedStore, SourceView, Status,
+    Store, StoreResult, Swept, TokenHash,
 };
 use leasehold_store::Options;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};

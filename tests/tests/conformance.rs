@@ -67,6 +67,8 @@ mod fair;
 mod faults;
 #[path = "conformance/gated.rs"]
 mod gated;
+#[path = "conformance/hooks.rs"]
+mod hooks;
 #[path = "conformance/lease.rs"]
 mod lease;
 #[path = "conformance/ledger.rs"]

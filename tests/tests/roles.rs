@@ -413,7 +413,7 @@ async fn who_may_make_no_roles_migrates_all_the_same_and_an_administrator_adds_t
     works(&store).await;
     store.migrate().await.unwrap();
     let mut admin = self::admin(&url).await;
-    assert_eq!(count(&mut admin, "SELECT count(*) FROM pg_policy WHERE polname = 'other_app'").await, 13);
+    assert_eq!(count(&mut admin, "SELECT count(*) FROM pg_policy WHERE polname = 'other_app'").await, 14);
     let viewer = store_as(&url, "leasehold_viewer").await;
     assert_eq!(viewer.jobs(None, None, 10).await.unwrap().len(), 2);
     let scheduler = store_as(&url, "leasehold_scheduler").await;

@@ -46,7 +46,7 @@ use crate::render::text::one_line;
 /// and prints completion reports as they come. When the file changes it is applied again. Ctrl-C stops claiming, lets
 /// what runs finish, and exits.
 ///
-/// Programs may run and loopback addresses may be reached here, without --allow-commands and --allow-net; programs run
+/// Programs may run and loopback addresses may be reached here, without --allow-commands, --allow-hook-commands and --allow-net; programs run
 /// in the config's folder.
 #[derive(Args, Debug)]
 pub(crate) struct DevArgs {
@@ -79,7 +79,8 @@ pub(crate) struct DevArgs {
 
 /// Runs until it is interrupted, and drains.
 pub(crate) async fn run(args: DevArgs, url: &StoreUrl) -> Result<(), Failure> {
-    let options = args.scheduler.options().map_err(|error| Failure::Invalid(error.to_string()))?;
+    let mut options = args.scheduler.options().map_err(|error| Failure::Invalid(error.to_string()))?;
+    options.hook_commands = true;
     // Taken before the file is read, so that no change falls between the two.
     let seen = reload::stamp(&args.file);
     let config = apply::load(&args.file)?;

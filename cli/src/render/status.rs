@@ -55,6 +55,17 @@ pub(crate) fn notices(status: &Status) -> Vec<Notice> {
             say(Tone::Warn, format!("{refused} of source {} refused: `leasehold roster`", one_line(&source.source)));
         }
     }
+    for hook in &status.hooks {
+        if let Some(error) = &hook.error {
+            let tries = count(usize::try_from(hook.tries).unwrap_or(usize::MAX), "try");
+            let name = one_line(&hook.hook);
+            let text = match hook.tries {
+                0 => format!("the last message of hook {name} was given up: {}", one_line(error)),
+                _ => format!("hook {name} fails, after {tries}: {}", one_line(error)),
+            };
+            say(Tone::Bad, text);
+        }
+    }
     for slow in &status.slow_jobs {
         let (took, interval) = (length(slow.duration_ms), length(slow.interval_ms));
         let job = format!("{}/{}", slow.tenant, slow.job);
@@ -213,6 +224,7 @@ mod tests {
             next_due: Some("2026-11-21T02:00:04Z".parse().unwrap()),
             catalog: CatalogView { revision: 2, tenants: 1, jobs: 4, stalled_interval_jobs: 0, paused: 0 },
             roster: Vec::new(),
+            hooks: Vec::new(),
             slow_jobs: Vec::new(),
         }
     }

@@ -8,6 +8,9 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("recovery", "recovery: {total: 500, per_tenant: 50}"),
     ("total", "total: 500"),
     ("per_tenant", "per_tenant: 50"),
+    ("hooks", "hooks: [{name: ops, on: [dead, recovered], http: {url: \"env:OPS_HOOK_URL\"}}]"),
+    ("on", "on: [dead, recovered, late, missing]"),
+    ("late_after", "late_after: 5m"),
     ("from", "from: \"2026-12-24T00:00\""),
     ("to", "to: \"2027-01-02T00:00\""),
     ("daily", "daily: \"02:00-03:00\""),
@@ -153,6 +156,12 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("an entry of `success`", "success: [200-299, 404]"),
     ("an entry of `retry`", "retry: [409, 5xx]"),
     ("an entry of `fail`", "fail: [410]"),
+    ("a hook", "{name: ops, on: [dead, recovered], http: {url: \"env:OPS_HOOK_URL\"}}"),
+    ("an entry of `on`", "on: [dead, recovered, late, missing]"),
+    ("`tenants` of a hook", "tenants: [acme, globex]"),
+    ("`jobs` of a hook", "jobs: [sync, nightly-report]"),
+    ("`http` of a hook", "http: {url: \"env:OPS_HOOK_URL\", sign: {secrets: [\"env:HOOK_SECRET\"]}}"),
+    ("`command` of a hook", "command: {argv: [\"./tell-ops.sh\"]}"),
     ("a selector", "tenants: {features: [reports]}"),
 ];
 

@@ -278,14 +278,24 @@ fn first_clause(message: &str) -> &str {
 
 /// One of some words.
 pub(super) fn word<T: Copy>(report: &mut Report<'_>, entry: &Entry<'_>, words: &[(&'static str, T)]) -> Option<T> {
-    let text = text(report, &entry.value, &entry.key)?;
+    word_of(report, &entry.value, &entry.key, words)
+}
+
+/// One of some words. `what` is the key, or `an entry of …`.
+pub(super) fn word_of<T: Copy>(
+    report: &mut Report<'_>,
+    node: &Node<'_>,
+    what: &str,
+    words: &[(&'static str, T)],
+) -> Option<T> {
+    let text = text(report, node, what)?;
     if let Some((_, value)) = words.iter().find(|(word, _)| *word == text.text) {
         return Some(*value);
     }
     let all = words.iter().map(|(word, _)| format!("`{word}`")).collect::<Vec<_>>().join(", ");
     let meant = suggest::closest(text.text, words.iter().map(|(word, _)| *word));
     let help = meant.map(|word| format!("did you mean `{word}`?"));
-    report.error(&text.span(), format!("`{}` must be one of {all}", entry.key), help);
+    report.error(&text.span(), format!("{} must be one of {all}", quoted(what)), help);
     None
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::draft::LEAST;
-use super::fields::{self, Fields};
+use super::fields::{self, Fields, Text};
 use super::handler;
 use super::node::{Entry, Node, Plain, Value};
 use super::report::Report;
@@ -323,7 +323,11 @@ fn headers<'n, 't>(
 }
 
 /// The name in lower case, as HTTP/2 sends it: names are case-insensitive.
-fn header_name(report: &mut Report<'_>, header: &Entry<'_>, others: &BTreeMap<String, String>) -> Option<String> {
+pub(super) fn header_name(
+    report: &mut Report<'_>,
+    header: &Entry<'_>,
+    others: &BTreeMap<String, String>,
+) -> Option<String> {
     let name = header.key.to_ascii_lowercase();
     if name.is_empty() || !name.chars().all(is_token) {
         let help = "names consist of letters, digits and hyphens, as in `x-source`".to_owned();
@@ -351,6 +355,12 @@ fn header_value<'n, 't>(
     header: &'n Entry<'t>,
     used: &mut Vec<Used<'n, 't>>,
 ) -> Option<String> {
+    let text = header_text(report, header)?;
+    handler::with_template(report, text, used)
+}
+
+/// Text that stays within its header.
+pub(super) fn header_text<'n, 't>(report: &mut Report<'_>, header: &'n Entry<'t>) -> Option<Text<'n, 't>> {
     let text = fields::text(report, &header.value, &format!("the value of the header `{}`", header.key))?;
     if let Some((at, found)) = text.text.char_indices().find(|(_, c)| c.is_control() && *c != '\t') {
         let span = text.part(report, &(at..at + found.len_utf8()));
@@ -358,5 +368,5 @@ fn header_value<'n, 't>(
         report.error(&span, "the value of a header must not contain line breaks or control characters", Some(help));
         return None;
     }
-    handler::with_template(report, text, used)
+    Some(text)
 }

@@ -17,6 +17,7 @@
 //! | `timing`, `zones` | when it is due, and on whose clocks |
 //! | `blackouts` | when it does not run |
 //! | `policies`, `recovery` | what becomes of due times that cannot simply run, and how fast missed ones are made up for |
+//! | `hooks` | who is told what becomes of runs |
 //! | `report`, `diagnostic`, `source`, `examples` | collecting, ordering and showing mistakes |
 //! | `resolve`, `settings` | what a checked config says of some tenants at some time, and why |
 //!
@@ -36,6 +37,7 @@ mod env;
 mod examples;
 mod fields;
 mod handler;
+mod hooks;
 mod http;
 mod jobs;
 mod layers;
@@ -84,14 +86,26 @@ use self::tenants::Around;
 pub use self::text::ConfigText;
 use crate::catalog::Recovery;
 use crate::definition::Tenant;
+use crate::hook::HookSpec;
 use crate::id::{JobName, NameError, check_name};
 use crate::roster::RosterSpec;
 
 /// The one version of the schema.
 const VERSION: i128 = 1;
 /// The keys of a file.
-const KEYS: &[&str] =
-    &["version", "roster", "tenants", "plans", "defaults", "blackouts", "jobs", "overrides", "recovery", "dev"];
+const KEYS: &[&str] = &[
+    "version",
+    "roster",
+    "tenants",
+    "plans",
+    "defaults",
+    "blackouts",
+    "jobs",
+    "overrides",
+    "recovery",
+    "hooks",
+    "dev",
+];
 /// A longer file is refused.
 const MAX_FILE_BYTES: u64 = 256 * 1024 * 1024;
 
@@ -105,6 +119,7 @@ pub struct Config {
     jobs: Vec<(JobName, usize)>,
     recovery: Recovery,
     roster: RosterSpec,
+    hooks: Vec<HookSpec>,
     kept: Arc<Kept>,
 }
 
@@ -221,6 +236,7 @@ fn config(report: &mut Report<'_>, root: &Node<'_>, text: impl FnOnce() -> Confi
     let layers = Layers::read(report, &fields, plans, &names);
     let jobs = layers.check(report, &roster, &mut blackouts);
     let recovery = recovery::read(report, fields.get("recovery"));
+    let hooks = hooks::read(report, fields.get("hooks"), &names);
     let services = fields.get("dev").map(|entry| services(report, &entry.value)).unwrap_or_default();
     let nothing = [("tenants", roster.tenants.is_empty() && roster.complete), ("jobs", layers.jobs.is_empty())];
     for (key, empty) in nothing {
@@ -237,7 +253,7 @@ fn config(report: &mut Report<'_>, root: &Node<'_>, text: impl FnOnce() -> Confi
     // A mistake elsewhere may be why nothing names one.
     blackouts.warn_of_unused(report);
     let kept = Arc::new(Kept::new(text(), report.source, root, &roster));
-    Some(Config { services, tenants: roster.tenants, jobs, recovery: recovery?, roster: sources?, kept })
+    Some(Config { services, tenants: roster.tenants, jobs, recovery: recovery?, roster: sources?, hooks: hooks?, kept })
 }
 
 fn version(report: &mut Report<'_>, fields: &Fields<'_, '_>) {
@@ -284,6 +300,12 @@ impl Config {
     #[must_use]
     pub fn tenants(&self) -> &[Tenant] {
         &self.tenants
+    }
+
+    /// The hooks, in the order of the file.
+    #[must_use]
+    pub fn hooks(&self) -> &[HookSpec] {
+        &self.hooks
     }
 
     /// The jobs, and to how many tenants of the file each applies when no override is in force, in the order of the file.

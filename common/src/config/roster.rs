@@ -107,7 +107,7 @@ fn sql(report: &mut Report<'_>, node: &Node<'_>) -> Option<SourceKind> {
     let fields = Fields::read(report, node, "`sql` of a source", &["url", "query"])?;
     let url = fields.require(report, "url").and_then(|entry| {
         let text = fields::text(report, &entry.value, "url")?;
-        refuse_template(report, &text)?;
+        refuse_template(report, &text, "a source")?;
         if let Err((part, message, help)) = database::url(text.text) {
             let span = text.part(report, &part);
             // A source has one secret, so the URL as a whole is it.
@@ -123,7 +123,7 @@ fn sql(report: &mut Report<'_>, node: &Node<'_>) -> Option<SourceKind> {
             report.error(&text.span(), "`query` must not be empty", fields::example("query"));
             return None;
         }
-        refuse_template(report, &text)?;
+        refuse_template(report, &text, "a source")?;
         Some(text.text.to_owned())
     });
     Some(SourceKind::Sql { url: url?, query: query? })
@@ -135,19 +135,7 @@ fn http(report: &mut Report<'_>, node: &Node<'_>) -> Option<SourceKind> {
     let fields = Fields::read(report, node, "`http` of a source", &["url", "bearer"])?;
     let url = fields.require(report, "url").and_then(|entry| {
         let text = fields::text(report, &entry.value, "url")?;
-        refuse_template(report, &text)?;
-        let template = super::templates::parse(report, &text)?;
-        if let Err((part, message, help)) = super::url::check(&template) {
-            let span = text.part(report, &part);
-            let help = match (message.contains("credentials"), help.contains("{{")) {
-                (true, _) => "write `bearer: env:NAME`".to_owned(),
-                (_, true) => "write it as in `https://crm.internal/tenants`".to_owned(),
-                _ => help,
-            };
-            report.error(&span, message, Some(help));
-            return None;
-        }
-        Some(text.text.to_owned())
+        plain_url(report, &text, "a source")
     });
     let bearer = match fields.get("bearer") {
         Some(entry) => bearer(report, entry).map(Some),
@@ -156,13 +144,35 @@ fn http(report: &mut Report<'_>, node: &Node<'_>) -> Option<SourceKind> {
     Some(SourceKind::Http { url: url?, bearer: bearer? })
 }
 
-fn bearer(report: &mut Report<'_>, entry: &Entry<'_>) -> Option<Secret> {
+/// A URL that is the same for all; `what` it belongs to.
+pub(super) fn plain_url(report: &mut Report<'_>, text: &Text<'_, '_>, what: &str) -> Option<String> {
+    refuse_template(report, text, what)?;
+    let template = super::templates::parse(report, text)?;
+    if let Err((part, message, help)) = super::url::check(&template) {
+        let span = text.part(report, &part);
+        let help = match (message.contains("credentials"), help.contains("{{")) {
+            (true, _) => "write `bearer: env:NAME`".to_owned(),
+            (_, true) => "write it as in `https://crm.internal/tenants`".to_owned(),
+            _ => help,
+        };
+        report.error(&span, message, Some(help));
+        return None;
+    }
+    Some(text.text.to_owned())
+}
+
+/// Where the token for the `Authorization` header is.
+pub(super) fn bearer(report: &mut Report<'_>, entry: &Entry<'_>) -> Option<Secret> {
     let text = fields::text(report, &entry.value, "bearer")?;
+    let plain = "`bearer` says where the token is, not what it is: a config is stored and shown";
+    reference(report, &text, plain, "write `bearer: env:NAME` or `bearer: file:PATH`, which the scheduler looks up")
+}
+
+/// A reference to a secret; `plain` is what is wrong with the secret itself, and `help` what would be right.
+pub(super) fn reference(report: &mut Report<'_>, text: &Text<'_, '_>, plain: &str, help: &str) -> Option<Secret> {
     match Secret::parse(text.text) {
         Ok(Secret::Plain(_)) => {
-            let message = "`bearer` says where the token is, not what it is: a config is stored and shown";
-            let help = "write `bearer: env:NAME` or `bearer: file:PATH`, which the scheduler looks up".to_owned();
-            report.error(&text.span(), message, Some(help));
+            report.error(&text.span(), plain, Some(help.to_owned()));
             None
         }
         Ok(secret) => Some(secret),
@@ -173,11 +183,14 @@ fn bearer(report: &mut Report<'_>, entry: &Entry<'_>) -> Option<Secret> {
     }
 }
 
-/// A source is asked for all tenants at once.
-fn refuse_template(report: &mut Report<'_>, text: &Text<'_, '_>) -> Option<()> {
+/// `what` is there once for all tenants.
+pub(super) fn refuse_template(report: &mut Report<'_>, text: &Text<'_, '_>, what: &str) -> Option<()> {
     let Some(at) = text.text.find("{{") else { return Some(()) };
     let span = text.part(report, &(at..at + 2));
-    let help = "a source is asked for all tenants at once: write the text out".to_owned();
-    report.error(&span, "a source has no templates", Some(help));
+    let help = match what {
+        "a source" => "a source is asked for all tenants at once: write the text out",
+        _ => "a message is about many tenants at once: write the text out",
+    };
+    report.error(&span, format!("{what} has no templates"), Some(help.to_owned()));
     None
 }

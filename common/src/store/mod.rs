@@ -16,11 +16,13 @@
 //! | `catalog` | tenants and jobs |
 //! | `dead` | runs that died and that nobody has dealt with |
 //! | `roster` | the config in force and the live sources of tenants, for the leader |
+//! | `hooks` | who is told what becomes of runs, for the leader |
 //! | `status` | how the system stands |
 
 mod callbacks;
 mod catalog;
 mod dead;
+mod hooks;
 mod queue;
 mod roster;
 mod runs;
@@ -36,6 +38,7 @@ use async_trait::async_trait;
 pub use self::callbacks::*;
 pub use self::catalog::*;
 pub use self::dead::*;
+pub use self::hooks::*;
 pub use self::queue::*;
 pub use self::roster::*;
 pub use self::runs::*;
@@ -126,7 +129,7 @@ pub trait Hints: Send {
 
 /// A whole store.
 #[async_trait]
-pub trait Store: Lease + Schedules + Queue + Callbacks + Runs + Catalog + Roster + DeadLetters {
+pub trait Store: Lease + Schedules + Queue + Callbacks + Runs + Catalog + Roster + DeadLetters + Hooks {
     /// Creates or upgrades the schema. Answers how many migrations were run.
     async fn migrate(&self) -> StoreResult<u64>;
 

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::SourceView;
+use super::{HookView, SourceView};
 use crate::id::{JobName, TenantId};
 use crate::lease::Leader;
 
@@ -27,6 +27,8 @@ pub struct Status {
     pub catalog: CatalogView,
     /// The live sources of tenants, in the order of the config.
     pub roster: Vec<SourceView>,
+    /// The hooks, in order of their names.
+    pub hooks: Vec<HookView>,
     /// Jobs whose latest runs took longer than the time between their due times, the worst first, ten at most.
     pub slow_jobs: Vec<SlowJob>,
 }

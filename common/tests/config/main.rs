@@ -5,6 +5,7 @@
 mod blackouts;
 mod bounds;
 mod commands;
+mod hooks;
 mod http;
 mod laws;
 mod layers;

@@ -4,6 +4,7 @@ use leasehold_common::catalog::Recovery;
 use leasehold_common::config::{self, Checked};
 use leasehold_common::definition::{CatchUp, Definition, Overlap, Tenant};
 use leasehold_common::duration;
+use leasehold_common::hook::HookSpec;
 use leasehold_common::retry::RetryPolicy;
 use leasehold_common::roster::RosterSpec;
 use leasehold_common::template::{PAYLOAD_VARIABLES, VARIABLES};
@@ -39,8 +40,8 @@ fn complete(block: &str) -> String {
     match first.split(':').next() {
         Some("version") => block.to_owned(),
         Some("tenants") => format!("version: 1\njobs: [{{name: a, every: 1h, handler: a}}]\n{block}"),
-        Some("recovery" | "defaults") => {
-            format!("version: 1\n{TENANT}\njobs: [{{name: a, every: 1h, handler: a}}]\n{block}")
+        Some("recovery" | "defaults" | "hooks") => {
+            format!("version: 1\n{TENANT}\njobs: [{{name: example, every: 1h, handler: a}}]\n{block}")
         }
         Some("blackouts") if first == "blackouts:" => {
             let names: Vec<_> = block.lines().skip(1).filter_map(|line| line.trim().split_once(": ")).collect();
@@ -103,7 +104,7 @@ fn the_tables_name_what_there_is() {
         assert!(MANUAL.contains(&format!("| `{variable}` |")), "{variable} is not in the manual");
     }
     for (what, text, count) in [
-        ("the config", "version: 1\n~x: y\n".to_owned(), 10),
+        ("the config", "version: 1\n~x: y\n".to_owned(), 11),
         ("a tenant", "version: 1\ntenants: [{~x: y}]\n".to_owned(), 10),
         ("a plan", "version: 1\nplans: {a: {~x: y}}\n".to_owned(), 5),
         ("an override", "version: 1\noverrides: [{~x: y}]\n".to_owned(), 6),
@@ -117,6 +118,7 @@ fn the_tables_name_what_there_is() {
         ("`command`", job("command: {~x: y}"), 5),
         ("`resources`", job("command: {resources: {~x: y}}"), 5),
         ("`recovery`", "version: 1\nrecovery: {~x: y}\n".to_owned(), 2),
+        ("a hook", "version: 1\nhooks: [{~x: y}]\n".to_owned(), 9),
     ] {
         let keys = keys_of(what, &text);
         for key in &keys {
@@ -199,6 +201,13 @@ fn the_schema_for_editors_knows_the_same_keys() {
         ("a blackout", "/$defs/blackout", "version: 1\nblackouts: {a: {~x: y}}\n".to_owned()),
         ("`overlap`", "/$defs/overlap", job("overlap: {~x: y}")),
         ("`catch_up`", "/$defs/catch_up", job("catch_up: {~x: y}")),
+        ("a hook", "/$defs/hook", "version: 1\nhooks: [{~x: y}]\n".to_owned()),
+        ("`http` of a hook", "/$defs/hook/properties/http", "version: 1\nhooks: [{http: {~x: y}}]\n".to_owned()),
+        (
+            "`command` of a hook",
+            "/$defs/hook/properties/command",
+            "version: 1\nhooks: [{command: {~x: y}}]\n".to_owned(),
+        ),
         ("`recovery`", "/properties/recovery", "version: 1\nrecovery: {~x: y}\n".to_owned()),
         ("`http`", "/$defs/http", job("http: {~x: y}")),
         ("`sign`", "/$defs/http/properties/sign", job("http: {sign: {~x: y}}")),
@@ -232,6 +241,9 @@ fn the_defaults_are_the_ones_in_the_tables() {
         ("total", recovery.total.to_string()),
         ("per_tenant", recovery.per_tenant.to_string()),
         ("weight", Tenant::DEFAULT_WEIGHT.to_string()),
+        ("late_after", duration::format(HookSpec::DEFAULT_LATE_AFTER)),
+        ("every", duration::format(HookSpec::DEFAULT_EVERY)),
+        ("timeout", duration::format(HookSpec::DEFAULT_TIMEOUT)),
         ("refresh", duration::format(RosterSpec::DEFAULT_REFRESH)),
         ("max_drop", RosterSpec::DEFAULT_MAX_DROP.to_string()),
     ] {

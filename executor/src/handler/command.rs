@@ -10,7 +10,6 @@
 //! | `call` | templates |
 //! | `environment` | variables |
 //! | `limits` | what the kernel limits, and where programs are found |
-//! | `group` | the process group, and its end if the executor dies |
 //! | `strays` | what left the group |
 //! | `scratch` | temporary folders |
 //! | `output` | reading what it writes |
@@ -25,7 +24,6 @@
 mod call;
 mod ending;
 mod environment;
-mod group;
 mod limits;
 mod lines;
 mod output;
@@ -38,6 +36,7 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use leasehold_ops::group::Group;
 use rustix::process::Signal;
 use serde_json::Value;
 use tokio::process::{Child, Command};
@@ -49,7 +48,6 @@ pub(crate) use self::call::CommandCall;
 use self::call::Order;
 use self::ending::Stopped;
 use self::environment::{Environment, Variables};
-use self::group::Group;
 use self::output::{Output, feed, with_output};
 use self::scratch::{Folder, Scratch};
 use self::strays::Mark;

@@ -19,6 +19,7 @@ use std::time::Duration;
 use leasehold_common::definition::FRAMING_HEADERS;
 use leasehold_common::endpoint::{CallbackSpec, HttpSpec, Responses};
 use leasehold_common::template::{Escape, Template};
+use leasehold_ops::webhook::Signer;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::Value;
@@ -30,7 +31,7 @@ use crate::trace::traceparent;
 use body::Sent;
 use callback::Promise;
 use redirect::Hop;
-use sign::{Signature, Signer};
+use sign::Signature;
 
 /// How long setting up a connection may take; the job's timeout bounds the whole.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -161,7 +162,9 @@ impl Request {
             promise.tell(&mut headers)?;
         }
         if let Some(signer) = &self.signer {
-            signer.sign(self.body.as_deref().unwrap_or_default(), &mut headers)?;
+            for (name, value) in signer.headers(self.body.as_deref().unwrap_or_default()) {
+                headers.insert(name, HeaderValue::from_str(&value)?);
+            }
         }
         Ok(headers)
     }

@@ -7,7 +7,6 @@
 
 use std::collections::HashSet;
 use std::fmt;
-use std::time::Duration;
 
 use reqwest::header::{ETAG, HeaderValue, IF_NONE_MATCH};
 use reqwest::{Response, StatusCode};
@@ -17,31 +16,10 @@ use url::Url;
 
 use super::answer::Answer;
 use super::source::{Asked, MAX_BYTES, SourceError};
-
-/// How long the set-up of a connection may take.
-const CONNECT: Duration = Duration::from_secs(10);
+use crate::outbound::{self, Client, chain, shown};
 
 /// A roster has no more pages.
 const MAX_PAGES: usize = 10_000;
-
-/// How much of a URL is shown.
-const SHOWN: usize = 300;
-
-/// The client that all sources share; the error is what each of them then fails with.
-#[derive(Clone, Debug)]
-pub(super) struct Client(Result<reqwest::Client, String>);
-
-impl Client {
-    pub(super) fn new() -> Self {
-        let client = reqwest::Client::builder()
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(CONNECT)
-            .user_agent(concat!("leasehold/", env!("CARGO_PKG_VERSION")))
-            .build();
-        Self(client.map_err(|error| format!("no HTTP client: {}", chain(&error))))
-    }
-}
 
 /// Asks for all pages. `etag` is that of the last answer, if it was one page.
 pub(super) async fn ask(
@@ -83,10 +61,7 @@ async fn send(
 ) -> Result<Response, String> {
     let mut request = client.get(url.clone()).header("accept", "application/json");
     if let Some(bearer) = bearer {
-        let mut value = HeaderValue::from_str(&format!("Bearer {bearer}"))
-            .map_err(|_| "the bearer token has a line break or control character".to_owned())?;
-        value.set_sensitive(true);
-        request = request.header("authorization", value);
+        request = request.header("authorization", outbound::bearer(bearer)?);
     }
     if let Some(etag) = etag.and_then(|etag| HeaderValue::from_str(etag).ok()) {
         request = request.header(IF_NONE_MATCH, etag);
@@ -202,19 +177,6 @@ impl<'de> Visitor<'de> for Rows<'_> {
         }
         Ok(())
     }
-}
-
-/// The URL without credentials and query, which may hold secrets.
-fn shown(url: &Url) -> String {
-    let host = url.host_str().unwrap_or_default();
-    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
-    format!("{}://{host}{port}{}", url.scheme(), url.path()).chars().take(SHOWN).collect()
-}
-
-/// An error with its causes.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let causes = std::iter::successors(error.source(), |error| error.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 #[cfg(test)]

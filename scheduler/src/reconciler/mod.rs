@@ -18,7 +18,6 @@ mod drops;
 mod http;
 mod pass;
 mod planning;
-mod secret;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -37,11 +36,11 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use self::answer::{Answer, Refused};
-use self::http::Client;
 use self::pass::{Ended, Found, Guide, Pass};
 pub use self::planning::Planner;
 use self::source::{Asked, SourceError};
 use crate::measure;
+use crate::outbound::Client;
 use crate::service::{Service, Ticked};
 use crate::term::LeaderTerm;
 

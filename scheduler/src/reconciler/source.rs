@@ -7,8 +7,9 @@ use leasehold_store::AskLimits;
 use serde_json::Value;
 
 use super::answer::Answer;
-use super::http::{self, Client};
-use super::secret;
+use super::http;
+use crate::outbound::Client;
+use crate::secret;
 
 /// A longer answer is refused.
 pub(super) const MAX_BYTES: usize = 512 * 1024 * 1024;
@@ -42,7 +43,7 @@ pub(super) async fn ask(
 ) -> Result<Asked, SourceError> {
     match &source.kind {
         SourceKind::Sql { url, query } => {
-            let url = secret::resolve("url", url).await?;
+            let url = secret::resolve("url", url).await.map_err(SourceError::new)?;
             let mut answer = Answer::default();
             let limits = AskLimits { time, bytes: MAX_BYTES };
             let mut take = |row| answer.take(&source.name, Value::Object(row));
@@ -52,7 +53,7 @@ pub(super) async fn ask(
         }
         SourceKind::Http { url, bearer } => {
             let bearer = match bearer {
-                Some(bearer) => Some(secret::resolve("bearer", bearer).await?),
+                Some(bearer) => Some(secret::resolve("bearer", bearer).await.map_err(SourceError::new)?),
                 None => None,
             };
             match tokio::time::timeout(time, http::ask(client, &source.name, url, bearer.as_deref(), etag)).await {

@@ -23,6 +23,7 @@ mod callbacks;
 mod catalog;
 mod dead;
 mod gates;
+mod hooks;
 mod lease;
 mod once;
 mod queue;
@@ -45,7 +46,8 @@ use async_trait::async_trait;
 use leasehold_common::id::TenantId;
 use leasehold_common::lease::{Leader, LeaseKind};
 use leasehold_common::store::{
-    CatalogView, ErrorKind, Hint, Hints, QueueView, Roster as _, SharedStore, Status, Store, StoreError, StoreResult,
+    CatalogView, ErrorKind, Hint, Hints, Hooks as _, QueueView, Roster as _, SharedStore, Status, Store, StoreError,
+    StoreResult,
 };
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgListener, PgPool, PgPoolOptions};
 use sqlx::{Connection as _, Executor as _};
@@ -396,6 +398,7 @@ impl Store for PgStore {
                 paused: rows::get(&row, 10)?,
             },
             roster: self.sources().await?,
+            hooks: self.hooks_kept().await?.hooks.into_iter().map(|kept| kept.view).collect(),
             slow_jobs: slow.iter().map(rows::slow_job).collect::<StoreResult<_>>()?,
         })
     }

@@ -18,6 +18,7 @@ mod claims;
 mod dead;
 mod endings;
 mod gates;
+mod hooks;
 mod lease;
 mod line;
 mod once;
@@ -38,7 +39,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use leasehold_common::lease::{Leader, LeaseKind};
 use leasehold_common::store::{
-    CatalogView, ErrorKind, Hint, Hints, QueueView, Roster as _, Status, Store, StoreError, StoreResult,
+    CatalogView, ErrorKind, Hint, Hints, Hooks as _, QueueView, Roster as _, Status, Store, StoreError, StoreResult,
 };
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection as _, Sqlite, Transaction};
@@ -177,6 +178,7 @@ impl Store for SqliteStore {
                 paused: rows::get(&row, 10)?,
             },
             roster: self.sources().await?,
+            hooks: self.hooks_kept().await?.hooks.into_iter().map(|kept| kept.view).collect(),
             slow_jobs: slow.iter().map(rows::slow_job).collect::<StoreResult<_>>()?,
         })
     }

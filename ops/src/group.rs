@@ -1,7 +1,7 @@
-//! The process group of a program, and the guard that ends it if this executor dies.
+//! The process group of a program, and the guard that ends it if this process dies.
 //!
 //! The guard is a shell that leads the group from before the program starts. It reads from a pipe that nobody writes to
-//! and that this executor alone holds open: when that closes, however the executor came to its end, the guard kills the
+//! and that this process alone holds open: when that closes, however the executor came to its end, the guard kills the
 //! group. A parent-death signal would not do, since the kernel sends it at the end of the *thread* that started the
 //! program, and to the program alone and not to what that started.
 //!
@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A guarded process group. Dropped, it is killed.
 #[derive(Debug)]
-pub(super) struct Group {
+pub struct Group {
     id: Pid,
     /// Held, so that the number stays taken until the group has been killed.
     _guard: Child,
@@ -37,7 +37,10 @@ pub(super) struct Group {
 
 impl Group {
     /// Makes a group with nobody but its guard in it.
-    pub(super) async fn start() -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// If no shell can be started.
+    pub async fn start() -> io::Result<Self> {
         let mut guard = Command::new(SHELL)
             .args(["-c", GUARD])
             .env_clear()
@@ -58,11 +61,13 @@ impl Group {
     }
 
     /// The number that a program needs to join.
-    pub(super) fn id(&self) -> Pid {
+    #[must_use]
+    pub fn id(&self) -> Pid {
         self.id
     }
 
-    pub(super) fn signal(&self, signal: Signal) {
+    /// Sends a signal to all in it.
+    pub fn signal(&self, signal: Signal) {
         // That nobody is left to hear it is what is wanted.
         let _ = kill_process_group(self.id, signal);
     }

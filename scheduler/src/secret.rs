@@ -3,21 +3,19 @@
 use leasehold_common::roster::Secret;
 use leasehold_ops::secret::{SecretError, look_up};
 
-use super::source::SourceError;
-
 /// The value; if it is referred to, it is not empty. The message of an error names where it should be, and nothing of
 /// what is there.
-pub(super) async fn resolve(what: &str, secret: &Secret) -> Result<String, SourceError> {
-    let unreadable = |path: &str, why: &str| SourceError::new(format!("{what}: cannot read the file {path}: {why}"));
+pub(crate) async fn resolve(what: &str, secret: &Secret) -> Result<String, String> {
+    let unreadable = |path: &str, why: &str| format!("{what}: cannot read the file {path}: {why}");
     let value = look_up(secret).await.map_err(|error| match error {
         SecretError::File { path, why } => unreadable(&path, &why),
         SecretError::NotSet(name) => {
-            SourceError::new(format!("{what}: the scheduler has no environment variable {name}"))
+            format!("{what}: the scheduler has no environment variable {name}")
         }
     })?;
     match secret {
         Secret::Env(name) if value.is_empty() => {
-            Err(SourceError::new(format!("{what}: the scheduler's environment variable {name} is empty")))
+            Err(format!("{what}: the scheduler's environment variable {name} is empty"))
         }
         Secret::File(path) if value.is_empty() => Err(unreadable(path, "it is empty")),
         _ => Ok(value),
@@ -35,7 +33,7 @@ mod tests {
         let path = |name: &str| folder.path().join(name).display().to_string();
         std::fs::write(path("good"), "se cret\r\n").unwrap();
         std::fs::write(path("empty"), "\n").unwrap();
-        let get = async |secret: Secret| resolve("bearer", &secret).await.map_err(|error| error.to_string());
+        let get = async |secret: Secret| resolve("bearer", &secret).await;
         assert_eq!(get(Secret::Plain("x".to_owned())).await.unwrap(), "x");
         assert_eq!(get(Secret::File(path("good"))).await.unwrap(), "se cret");
         assert!(get(Secret::File(path("empty"))).await.unwrap_err().ends_with("it is empty"));
