@@ -12,7 +12,6 @@ use super::node::{Entry, Node};
 use super::overrides::refuse_unknown_job;
 use super::report::Report;
 use super::{command, http, roster};
-use crate::endpoint::SignSpec;
 use crate::hook::{HookEvent, HookRequest, HookSpec, HookTarget};
 use crate::id::{NameError, check_name};
 use crate::roster::Secret;
@@ -213,14 +212,7 @@ fn headers(report: &mut Report<'_>, entry: &Entry<'_>) -> Option<BTreeMap<String
 }
 
 fn secrets(report: &mut Report<'_>, entry: &Entry<'_>) -> Option<Vec<Secret>> {
-    let fields = Fields::read(report, &entry.value, "sign", &["secrets"])?;
-    let list = fields.require(report, "secrets")?;
-    let items = fields::list(report, &list.value, "secrets")?;
-    if items.is_empty() || items.len() > SignSpec::MAX_SECRETS {
-        let message = format!("`secrets` names 1 to {} secrets", SignSpec::MAX_SECRETS);
-        report.error(&list.value.span, message, fields::example("secrets"));
-        return None;
-    }
+    let items = http::secrets(report, entry)?;
     let secrets: Vec<_> = items
         .iter()
         .map(|item| {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::draft::LEAST;
 use super::fields::{self, Fields, Text};
 use super::handler;
-use super::node::{Entry, Node, Plain, Value};
+use super::node::{Entry, Node, Plain, Ref, Value};
 use super::report::Report;
 use super::templates::{self, Used};
 use super::url;
@@ -174,6 +174,13 @@ fn media_type(report: &mut Report<'_>, entry: &Entry<'_>) -> Option<String> {
 }
 
 fn sign<'n, 't>(report: &mut Report<'_>, entry: &'n Entry<'t>, used: &mut Vec<Used<'n, 't>>) -> Option<SignSpec> {
+    let items = secrets(report, entry)?;
+    let secrets: Vec<_> = items.iter().map(|item| secret(report, item, used)).collect();
+    Some(SignSpec { secrets: secrets.into_iter().collect::<Option<_>>()? })
+}
+
+/// The entries of the `secrets` of a `sign`.
+pub(super) fn secrets<'n, 't>(report: &mut Report<'_>, entry: &'n Entry<'t>) -> Option<&'n [Ref<'t>]> {
     let fields = Fields::read(report, &entry.value, "sign", &["secrets"])?;
     let list = fields.require(report, "secrets")?;
     let items = fields::list(report, &list.value, "secrets")?;
@@ -182,8 +189,7 @@ fn sign<'n, 't>(report: &mut Report<'_>, entry: &'n Entry<'t>, used: &mut Vec<Us
         report.error(&list.value.span, message, fields::example("secrets"));
         return None;
     }
-    let secrets: Vec<_> = items.iter().map(|item| secret(report, item, used)).collect();
-    Some(SignSpec { secrets: secrets.into_iter().collect::<Option<_>>()? })
+    Some(items)
 }
 
 fn secret<'n, 't>(report: &mut Report<'_>, node: &'n Node<'t>, used: &mut Vec<Used<'n, 't>>) -> Option<String> {
