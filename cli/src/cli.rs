@@ -10,8 +10,8 @@ use leasehold_common::id::{JobName, TenantId};
 use leasehold_common::run::{Outcome, RunState};
 
 use crate::commands::{
-    apply, backfill, bench, completions, dead, dev, enqueue, example, explain, jobs, lease, ledger, next, pause,
-    preview, roster, runs, status, tenants, trigger, watch,
+    apply, backfill, bench, breakers, completions, dead, dev, enqueue, example, explain, jobs, lease, ledger, next,
+    pause, preview, roster, runs, status, tenants, trigger, watch,
 };
 use crate::failure::Failure;
 
@@ -56,6 +56,7 @@ pub(crate) enum Command {
     Watch(watch::WatchArgs),
     Tenants(tenants::TenantsArgs),
     Roster(roster::RosterArgs),
+    Breakers(breakers::BreakersArgs),
     Jobs(jobs::JobsArgs),
     Runs(runs::RunsArgs),
     Dead(dead::DeadArgs),

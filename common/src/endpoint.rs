@@ -38,6 +38,17 @@ pub struct HttpSpec {
     /// Whether 202 means that the endpoint reports the end by itself, and within which time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub callback: Option<CallbackSpec>,
+    /// Whether its runs wait while the endpoint is down.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub breaker: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn is_yes(word: &bool) -> bool {
+    *word
 }
 
 fn is_zero(number: &u8) -> bool {
@@ -60,6 +71,7 @@ impl HttpSpec {
             responses: Responses::default(),
             redirects: 0,
             callback: None,
+            breaker: true,
         }
     }
 }

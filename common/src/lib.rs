@@ -16,6 +16,7 @@ pub mod id;
 pub mod lease;
 pub mod ledger;
 pub mod limit;
+pub mod need;
 pub mod plan;
 pub mod progress;
 pub mod retry;

@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 use crate::definition::{Definition, Tenant};
 use crate::duration;
 use crate::id::{JobKey, JobName, TenantId};
+use crate::need;
 
 /// How many runs at once, and how many starts in a time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -204,6 +205,33 @@ impl GateId {
         Self::of("tenant-job", &key.as_i64().to_be_bytes())
     }
 
+    /// What stands for something that an executor must be able to do: only those pass that can. It limits nothing.
+    #[must_use]
+    pub fn of_need(need: &str) -> Self {
+        Self(-1 - (Self::of("need", need.as_bytes()).0 >> 1))
+    }
+
+    /// The gate of an endpoint, there only while its breaker is not closed.
+    #[must_use]
+    pub fn of_endpoint(endpoint: &str) -> Self {
+        Self(i64::MIN + (Self::of("endpoint", endpoint.as_bytes()).0 >> 1))
+    }
+
+    /// Whether it stands for something that an executor must be able to do.
+    #[must_use]
+    pub fn is_need(self) -> bool {
+        (Self::FIRST_NEED..0).contains(&self.0)
+    }
+
+    /// Whether it is the gate of an endpoint.
+    #[must_use]
+    pub fn is_endpoint(self) -> bool {
+        self.0 < Self::FIRST_NEED
+    }
+
+    /// The least id of a need; those of endpoints are below, those of limits from zero on. Statements spell it out.
+    pub const FIRST_NEED: i64 = i64::MIN / 2;
+
     fn of(kind: &str, what: &[u8]) -> Self {
         let mut hash = Sha256::new();
         hash.update(kind);
@@ -247,11 +275,14 @@ pub fn possible_gates(tenant: &Tenant, job: &JobName, key: JobKey, definition: &
     ]
 }
 
-/// Those of [`possible_gates`] that limit anything, in the order in which the store locks them.
+/// Those of [`possible_gates`] that limit anything, what the job needs of an executor, and the gate of its endpoint, in the
+/// order in which the store locks them.
 #[must_use]
 pub fn gates(tenant: &Tenant, job: &JobName, key: JobKey, definition: &Definition) -> Vec<GateId> {
     let limited = possible_gates(tenant, job, key, definition).into_iter().filter(|gate| !gate.limits.is_none());
     let mut ids: Vec<GateId> = limited.map(|gate| gate.id).collect();
+    ids.extend(need::of(&definition.handler).map(|need| GateId::of_need(&need)));
+    ids.extend(need::endpoint(&definition.handler).map(|endpoint| GateId::of_endpoint(&endpoint)));
     ids.sort_unstable();
     ids
 }
@@ -370,6 +401,10 @@ mod tests {
         let key = JobKey::new(&tenant, &job, 0);
         let ids = [GateId::of_tenant(&tenant), GateId::of_job(&job), GateId::of_tenant_job(key)];
         assert!(ids[0] != ids[1] && ids[1] != ids[2] && ids[0] != ids[2]);
-        assert!(ids.iter().all(|id| id.as_i64() >= 0));
+        assert!(ids.iter().all(|id| id.as_i64() >= 0 && !id.is_need() && !id.is_endpoint()));
+        for name in ["a", "b", "command", "handler:a", "h:80", "h:443"] {
+            let (need, endpoint) = (GateId::of_need(name), GateId::of_endpoint(name));
+            assert!(need.is_need() && !need.is_endpoint() && endpoint.is_endpoint() && !endpoint.is_need());
+        }
     }
 }

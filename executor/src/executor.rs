@@ -2,9 +2,11 @@
 
 use std::any::Any;
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use leasehold_common::limit::GateId;
+use leasehold_common::need;
 use leasehold_common::store::{ClaimRequest, ExecutorInfo, SharedStore};
 use leasehold_ops::health::Health;
 use metrics::gauge;
@@ -19,6 +21,7 @@ use uuid::Uuid;
 
 use crate::activator::Activator;
 use crate::announcer::Announcer;
+use crate::breakers::Breakers;
 use crate::charges::Charges;
 use crate::claimer::Claimer;
 use crate::handler::command::CommandHandler;
@@ -246,6 +249,7 @@ impl Work {
 
     async fn start(self, store: SharedStore, shutdown: &CancellationToken) -> Parts {
         let Self { options, handlers, states, health } = self;
+        let abilities = abilities(&handlers, &options);
         // Drawn, so that a restarted process is never mistaken for the one before it.
         let id = uuid::Builder::from_random_bytes(rand::random()).into_uuid();
         let slots = options.slots.max(1);
@@ -262,6 +266,7 @@ impl Work {
             reports,
             charges: Arc::clone(&charges),
             notes: Arc::clone(&notes),
+            breakers: Breakers { store: Arc::clone(&store), executor: id, rows: Mutex::default() },
             public_url: options.public_url.clone().map(Arc::new),
             running: TaskTracker::new(),
             grace: options.stop_grace,
@@ -269,8 +274,11 @@ impl Work {
         });
         gauge!(metric::SLOTS).set(f64::from(slots));
 
-        let announcer =
-            Announcer { store: Arc::clone(&store), live: Arc::clone(&live), info: info(id, slots, &options) };
+        let announcer = Announcer {
+            store: Arc::clone(&store),
+            live: Arc::clone(&live),
+            info: info(id, slots, &options, abilities.clone()),
+        };
         let heartbeat = Heartbeat {
             store: Arc::clone(&store),
             executor: id,
@@ -294,7 +302,13 @@ impl Work {
             health.part("activator", None),
             options.poll,
         );
-        let request = ClaimRequest { executor: id, queues: options.queues.clone(), limit: 0, ttl: options.claim_ttl };
+        let request = ClaimRequest {
+            executor: id,
+            queues: options.queues.clone(),
+            limit: 0,
+            ttl: options.claim_ttl,
+            abilities: Some(abilities.iter().map(|need| GateId::of_need(need)).collect()),
+        };
         let claimer = Claimer::new(
             Arc::clone(&store),
             request,
@@ -338,7 +352,15 @@ fn handlers_of(named: HashMap<String, Registered>, states: States, options: &Exe
     }
 }
 
-fn info(id: Uuid, slots: u32, options: &ExecutorOptions) -> ExecutorInfo {
+/// What it can do that not every executor can.
+fn abilities(handlers: &HashMap<String, Registered>, options: &ExecutorOptions) -> Vec<String> {
+    let mut abilities: Vec<_> = handlers.keys().map(|name| need::handler(name)).collect();
+    abilities.extend(options.allow_commands.then(|| need::COMMAND.to_owned()));
+    abilities.sort_unstable();
+    abilities
+}
+
+fn info(id: Uuid, slots: u32, options: &ExecutorOptions, abilities: Vec<String>) -> ExecutorInfo {
     ExecutorInfo {
         id,
         host: leasehold_ops::host::name(),
@@ -348,6 +370,7 @@ fn info(id: Uuid, slots: u32, options: &ExecutorOptions) -> ExecutorInfo {
         running: 0,
         queues: options.queues.clone(),
         draining: false,
+        abilities,
     }
 }
 

@@ -40,6 +40,8 @@ pub(crate) struct State {
     pub(crate) definitions: HashMap<DefinitionId, String>,
     pub(crate) tenants: HashMap<TenantId, (Tenant, i64)>,
     pub(crate) payloads: HashMap<CorrelationId, String>,
+    /// Endpoints whose breaker is not closed.
+    pub(crate) down: HashSet<String>,
     pub(crate) claims: HashMap<ClaimId, HashSet<(CorrelationId, u32)>>,
     pub(crate) cancel: Vec<CorrelationId>,
     pub(crate) reports: Vec<AttemptReport>,
@@ -107,6 +109,7 @@ impl Fake {
             lane: Lane { queue: Default::default(), priority: 0 },
             tag: 0,
             cost: Duration::ZERO,
+            probe: false,
         };
         let mut state = self.state();
         state.definitions.insert(id, definition.to_json());
@@ -263,6 +266,23 @@ impl Queue for Fake {
     async fn tenants_by_id(&self, ids: &[TenantId]) -> StoreResult<Vec<(Tenant, i64)>> {
         let state = self.begin("tenants_by_id")?;
         Ok(ids.iter().filter_map(|id| state.tenants.get(id).cloned()).collect())
+    }
+}
+
+#[async_trait]
+impl Breakers for Fake {
+    async fn endpoint_failed(&self, failure: &EndpointFailure) -> StoreResult<bool> {
+        let mut state = self.begin("endpoint_failed")?;
+        if failure.open {
+            state.down.insert(failure.endpoint.clone());
+        }
+        Ok(state.down.contains(&failure.endpoint))
+    }
+    async fn close_breaker(&self, endpoint: &str) -> StoreResult<bool> {
+        Ok(self.begin("close_breaker")?.down.remove(endpoint))
+    }
+    async fn breakers(&self) -> StoreResult<Vec<BreakerView>> {
+        not_an_executors_call!()
     }
 }
 

@@ -64,6 +64,7 @@ mod activator;
 mod announcer;
 pub mod args;
 mod backoff;
+mod breakers;
 mod charges;
 mod claimer;
 mod executor;

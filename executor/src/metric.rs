@@ -19,10 +19,11 @@ pub(crate) const ACTIVATED: &str = "leasehold_activated_total";
 pub(crate) const STALE: &str = "leasehold_stale_reports_total";
 pub(crate) const LOST: &str = "leasehold_lost_claims_total";
 pub(crate) const STORE_ERRORS: &str = "leasehold_executor_store_errors_total";
+pub(crate) const BREAKER_TRIPS: &str = "leasehold_breaker_trips_total";
 pub(crate) const MISFITS: &str = "leasehold_payload_misfits";
 
-/// What becomes of items that leave the line without a run; `waits` for a run of their job, or for
-/// room under a limit.
+/// What becomes of items that leave the line without a run; `waits` for a run of their job, for
+/// room under a limit, for their endpoint, or for an executor that can run them.
 const DISMISSALS: [&str; 9] =
     ["dead", "overlapped", "misfired", "cancelled", "paused", "gated", "expired", "superseded", "waits"];
 
@@ -43,7 +44,7 @@ pub(crate) fn describe() {
     for outcome in DISMISSALS {
         counter!(DISMISSED, "outcome" => outcome).increment(0);
     }
-    for name in [CLAIMED, ACTIVATED, STALE, LOST] {
+    for name in [CLAIMED, ACTIVATED, STALE, LOST, BREAKER_TRIPS] {
         counter!(name).increment(0);
     }
     for call in CALLS {
@@ -62,6 +63,7 @@ pub(crate) fn describe() {
     describe_counter!(ACTIVATED, "Items made ready");
     describe_counter!(STALE, "Reports that came too late: the run was no longer this executor's");
     describe_counter!(LOST, "Claims that were lost while runs were under way");
+    describe_counter!(BREAKER_TRIPS, "How often this executor opened the breaker of an endpoint");
     describe_gauge!(MISFITS, "Definitions whose payload did not fit its handler when this executor started");
     describe_counter!(STORE_ERRORS, "Store calls that failed, by call");
 }

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use leasehold_common::definition::{Definition, DefinitionId, HandlerSpec, Tenant};
 use leasehold_common::id::{CorrelationId, TenantId};
+use leasehold_common::need;
 use leasehold_common::retry::RetryPolicy;
 use leasehold_common::run::Cause;
 use leasehold_common::store::{ClaimedRun, SharedStore, StoreResult};
@@ -33,6 +34,8 @@ const TENANTS_KEPT: NonZeroUsize = NonZeroUsize::new(20_000).unwrap();
 pub(crate) struct Recipe {
     /// What to do, or why nothing can be done.
     pub(crate) action: Result<Action, String>,
+    /// The host and port that it calls, if a breaker shall watch over it.
+    pub(crate) endpoint: Option<String>,
     pub(crate) payload: Option<Arc<Value>>,
     /// Whether texts in the payload are templates.
     pub(crate) templated: bool,
@@ -54,6 +57,7 @@ impl Recipe {
         match serde_json::from_str::<Definition>(json) {
             Ok(definition) => Self {
                 action: compile(&definition.handler),
+                endpoint: need::endpoint(&definition.handler),
                 payload: definition.payload.map(Arc::new),
                 templated: definition.templated,
                 timeout: definition.timeout,
@@ -68,6 +72,7 @@ impl Recipe {
     fn error(message: String) -> Self {
         Self {
             action: Err(message),
+            endpoint: None,
             payload: None,
             templated: false,
             timeout: Definition::DEFAULT_TIMEOUT,

@@ -29,6 +29,7 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::Instrument;
 use url::Url;
 
+use crate::breakers::{Breakers, Sight};
 use crate::charges::Charges;
 use crate::handler::command::CommandHandler;
 use crate::handler::databases::Databases;
@@ -108,6 +109,7 @@ pub(crate) struct Runner {
     pub(crate) reports: UnboundedSender<Ended>,
     pub(crate) charges: Arc<Charges>,
     pub(crate) notes: Arc<Notes>,
+    pub(crate) breakers: Breakers,
     /// For handlers that leave their run open, and where callbacks are served.
     pub(crate) public_url: Option<Arc<Url>>,
     pub(crate) running: TaskTracker,
@@ -149,11 +151,14 @@ impl Runner {
         // What is left of the run's deadline, by the store's clock at the claim.
         let left = recipe.retry.deadline.map(|deadline| deadline.saturating_sub(run.age));
         let limit = left.map_or(recipe.timeout, |left| left.min(recipe.timeout));
+        let sight = Sight::default();
         let refused = |error| Some(Ending::Returned(Err(error)));
         let ending = match tenant {
             _ if left == Some(Duration::ZERO) => refused(past_deadline()),
             Some(tenant) => match self.context(&run, &recipe, tenant, payload, &ticket, handover.clone()) {
-                Ok(context) => self.attempt(&recipe, limit, context.with_timeout(limit), &ticket).await,
+                Ok(context) => {
+                    self.attempt(&recipe, limit, context.with_timeout(limit).with_sight(sight.clone()), &ticket).await
+                }
                 Err(error) => refused(error),
             },
             None => refused(HandlerError::new(format!("there is no tenant {}", run.tenant))),
@@ -170,6 +175,9 @@ impl Runner {
         let left = left.map(|left| left.saturating_sub(duration));
         let circumstances = Circumstances { retry: &recipe.retry, failures, left, chance: rand::random() };
         if let Some(spec) = handover.taken().filter(|_| ending.is_success()) {
+            if let Some(endpoint) = &recipe.endpoint {
+                self.breakers.answered(endpoint, &run).await;
+            }
             let bound = |length: Duration| left.map_or(length, |left| length.min(left));
             let (within, total) = (bound(spec.within), bound(spec.total));
             let left = left.map(|left| left.saturating_sub(within));
@@ -180,7 +188,11 @@ impl Runner {
             let opening = Opening { attempt, within, total, retry };
             return self.report(&run, &ticket, judgement, duration, Some(opening));
         }
-        let judgement = judge(ending, circumstances);
+        let timed_out = matches!(ending, Ending::TimedOut { .. });
+        let mut judgement = judge(ending, circumstances);
+        if let Some(endpoint) = &recipe.endpoint {
+            judgement = self.breakers.weigh(endpoint, &sight, timed_out, &run, judgement).await;
+        }
         log(judgement.verdict, duration, judgement.error.as_deref());
         self.report(&run, &ticket, judgement, duration, None);
     }

@@ -181,6 +181,7 @@ jobs: [{name: yearly, cron: "0 0 1 1 *", command: {argv: ["true"]}}]
         queues: vec!["default".parse().unwrap()],
         limit: 10,
         ttl: Duration::from_millis(100),
+        abilities: None,
     };
     until("claimed", async || {
         fixture.store.activate(10).await.unwrap();

@@ -10,6 +10,7 @@ mod enqueue;
 mod error;
 mod json;
 mod migrations;
+mod needs;
 mod past;
 mod postgres;
 mod redis_lock;
@@ -143,6 +144,17 @@ fn settled(matched: bool) -> Settled {
     if matched { Settled::Recorded } else { Settled::Stale }
 }
 
+/// By how much the time for which a breaker opens differs from the rule, per mille: endpoints that went down together are
+/// not all asked together.
+fn breaker_chance() -> i64 {
+    rand::random_range(750..=1_250)
+}
+
+/// Whether a run that passes these gates finds out for its endpoint.
+fn is_probe(gates: &[i64]) -> bool {
+    gates.iter().any(|gate| GateId::from_i64(*gate).is_endpoint())
+}
+
 /// Gates of a job as both stores keep or read them: a JSON list, nothing for none.
 fn gates_json(gates: &[GateId]) -> Option<String> {
     let ids: Vec<i64> = gates.iter().map(|gate| gate.as_i64()).collect();
@@ -244,5 +256,6 @@ mod tests {
     #[test]
     fn the_numbers_that_postgres_statements_spell_out_are_ours() {
         assert_eq!((LATE_US, FOREVER), (60_000_000, 9_223_372_036_854_775_807));
+        assert_eq!(GateId::FIRST_NEED, -4_611_686_018_427_387_904);
     }
 }

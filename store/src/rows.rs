@@ -10,11 +10,13 @@ macro_rules! readers {
         use leasehold_common::id::{CorrelationId, JobKey, JobName, TenantId};
         use leasehold_common::lease::{Leader, LeaseKind};
         use leasehold_common::limit::GateId;
+        use leasehold_common::need;
         use leasehold_common::run::{Cause, Outcome, Progress, Report, RunState, RunView};
         use leasehold_common::store::{
-            Attempt, AttemptReport, Callback, ConfigInForce, DeadGroup, DueJob, ErrorKind, ExecutorView, HandledJob,
-            HookKept, HookTail, HookView, HooksKept, JobHistory, JobVersion, JobView, LiveCallback, OnceBegun, Pass,
-            Pause, PauseView, RosterState, SlowJob, SourceView, StoreError, StoreResult, Verdict,
+            Attempt, AttemptReport, BreakerState, BreakerView, Callback, ConfigInForce, DeadGroup, DueJob, ErrorKind,
+            ExecutorView, HandledJob, HookKept, HookTail, HookView, HooksKept, JobHistory, JobVersion, JobView,
+            LiveCallback, OnceBegun, Pass, Pause, PauseView, RosterState, SlowJob, SourceView, StoreError, StoreResult,
+            Verdict,
         };
         use sqlx::Row as _;
         use uuid::Uuid;
@@ -217,7 +219,7 @@ macro_rules! readers {
             }))
         }
 
-        /// id, host, pid, version, slots, running, queues, draining, seen.
+        /// id, host, pid, version, slots, running, queues, draining, seen, abilities.
         pub(crate) fn executor(row: &$row, now: i64) -> StoreResult<ExecutorView> {
             Ok(ExecutorView {
                 id: get(row, 0)?,
@@ -229,6 +231,33 @@ macro_rules! readers {
                 queues: get::<&str>(row, 6)?.split_whitespace().map(str::to_owned).collect(),
                 draining: get(row, 7)?,
                 seen_ms_ago: ((now - get::<i64>(row, 8)?) / 1000).max(0),
+                abilities: get::<Option<&str>>(row, 9)?.and_then(|list| serde_json::from_str(list).ok()),
+            })
+        }
+
+        /// endpoint, probing, opened, retry, times, waiting, error, executor.
+        pub(crate) fn breaker(row: &$row) -> StoreResult<BreakerView> {
+            let state = if get(row, 1)? { BreakerState::Probing } else { BreakerState::Open };
+            Ok(BreakerView {
+                endpoint: get(row, 0)?,
+                state,
+                opened_at: at(row, 2)?,
+                retry_at: at(row, 3)?,
+                times: count(row, 4)?,
+                waiting: get::<i64>(row, 5)?.unsigned_abs(),
+                error: get(row, 6)?,
+                executor: get(row, 7)?,
+            })
+        }
+
+        /// What a job needs, with the number of jobs; or a gate, with the number of items: handler, jobs, gate, waiting.
+        pub(crate) fn need(row: &$row) -> StoreResult<crate::needs::Row> {
+            Ok(match get::<Option<i64>>(row, 2)? {
+                Some(gate) => crate::needs::Row::Waiting(gate, get::<i64>(row, 3)?.unsigned_abs()),
+                None => {
+                    let need = get::<Option<&str>>(row, 0)?.map_or_else(|| need::COMMAND.to_owned(), need::handler);
+                    crate::needs::Row::Jobs(need, get::<i64>(row, 1)?.unsigned_abs())
+                }
             })
         }
 

@@ -31,6 +31,11 @@ macro_rules! each_trait {
             finish_once(key: &OnceKey, result: &str) -> bool;
             tenants_by_id(ids: &[TenantId]) -> Vec<(Tenant, i64)>;
         );
+        $with!(Breakers:
+            endpoint_failed(failure: &EndpointFailure) -> bool;
+            close_breaker(endpoint: &str) -> bool;
+            breakers() -> Vec<BreakerView>;
+        );
         $with!(Callbacks:
             expect(tokens: &[(Attempt, TokenHash)]) -> Vec<Attempt>;
             open(openings: &[Opening]) -> Vec<Settled>;

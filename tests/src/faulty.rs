@@ -16,12 +16,12 @@ use leasehold_common::id::{CorrelationId, JobKey, JobName, TenantId};
 use leasehold_common::lease::{Acquired, Candidate, LeaseKind, Renewal, Term};
 use leasehold_common::run::{Report, RunStory, RunView};
 use leasehold_common::store::{
-    Activated, Applied, Attempt, AttemptReport, Callback, Callbacks, Cancelled, Catalog, Charge, ClaimId, ClaimRequest,
-    Claimed, ConfigInForce, DeadCount, DeadFilter, DeadGroup, DeadLetters, Dispatched, DueBatch, DueSet, Enqueue,
-    ErrorKind, ExecutorInfo, Extended, HandledJob, Hints, HookTail, Hooks, HooksKept, HooksRecord, JobHistory,
-    JobVersion, JobView, Launch, Lease, Note, OnceBegun, OnceKey, Opening, Pruned, Queue, QueueDepth, Recorded,
-    Redriven, Rescued, Roster, RosterRecord, RosterState, RunFilter, Runs, Schedules, Served, Settled, SharedStore,
-    SourceView, Status, Store, StoreError, StoreResult, Swept, TokenHash,
+    Activated, Applied, Attempt, AttemptReport, BreakerView, Breakers, Callback, Callbacks, Cancelled, Catalog, Charge,
+    ClaimId, ClaimRequest, Claimed, ConfigInForce, DeadCount, DeadFilter, DeadGroup, DeadLetters, Dispatched, DueBatch,
+    DueSet, EndpointFailure, Enqueue, ErrorKind, ExecutorInfo, Extended, HandledJob, Hints, HookTail, Hooks, HooksKept,
+    HooksRecord, JobHistory, JobVersion, JobView, Launch, Lease, Note, OnceBegun, OnceKey, Opening, Pruned, Queue,
+    QueueDepth, Recorded, Redriven, Rescued, Roster, RosterRecord, RosterState, RunFilter, Runs, Schedules, Served,
+    Settled, SharedStore, SourceView, Status, Store, StoreError, StoreResult, Swept, TokenHash,
 };
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};

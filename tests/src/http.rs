@@ -1,6 +1,7 @@
 //! A small HTTP server that remembers what it was asked.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -64,6 +65,8 @@ pub struct Endpoint {
     answered: Arc<Mutex<Vec<usize>>>,
     answer: Arc<Mutex<Answer>>,
     takes: Arc<Mutex<Duration>>,
+    /// Whether it hangs up without an answer.
+    fails: Arc<AtomicBool>,
 }
 
 impl Endpoint {
@@ -77,6 +80,7 @@ impl Endpoint {
             answered: Arc::default(),
             answer,
             takes: Arc::default(),
+            fails: Arc::default(),
         };
         let server = endpoint.clone();
         tokio::spawn(async move {
@@ -95,6 +99,11 @@ impl Endpoint {
     /// Takes so long for each answer from now on.
     pub fn take(&self, time: Duration) {
         *self.takes.lock().unwrap() = time;
+    }
+
+    /// Hangs up without an answer from now on, or no longer.
+    pub fn fail(&self, fails: bool) {
+        self.fails.store(fails, Ordering::SeqCst);
     }
 
     /// What was asked and answered so far.
@@ -118,6 +127,9 @@ impl Endpoint {
 
     /// Answers one request and closes. A client that sends something else learns nothing.
     async fn reply(self, mut stream: TcpStream) -> std::io::Result<()> {
+        if self.fails.load(Ordering::SeqCst) {
+            return Ok(());
+        }
         let mut reader = BufReader::new(&mut stream);
         let mut line = String::new();
         reader.read_line(&mut line).await?;

@@ -184,6 +184,13 @@ impl Job {
         self
     }
 
+    /// With another handler: a change that leaves the schedule alone.
+    #[must_use]
+    pub fn handler(mut self, handler: HandlerSpec) -> Self {
+        self.definition.handler = handler;
+        self
+    }
+
     /// With another timeout: a change that leaves the schedule alone.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {

@@ -12,12 +12,12 @@ use leasehold_common::id::{CorrelationId, JobKey, JobName, TenantId};
 use leasehold_common::lease::{Acquired, Candidate, LeaseKind, Renewal, Term};
 use leasehold_common::run::{Report, RunStory, RunView};
 use leasehold_common::store::{
-    Activated, Applied, Attempt, AttemptReport, Callback, Callbacks, Cancelled, Catalog, Charge, ClaimId, ClaimRequest,
-    Claimed, ConfigInForce, DeadCount, DeadFilter, DeadGroup, DeadLetters, Dispatched, DueBatch, DueSet, Enqueue,
-    ExecutorInfo, Extended, HandledJob, Hints, HookTail, Hooks, HooksKept, HooksRecord, JobHistory, JobVersion,
-    JobView, Launch, Lease, Note, OnceBegun, OnceKey, Opening, Pruned, Queue, QueueDepth, Recorded, Redriven, Rescued,
-    Roster, RosterRecord, RosterState, RunFilter, Runs, Schedules, Served, Settled, SharedStore, SourceView, Status,
-    Store, StoreResult, Swept, TokenHash,
+    Activated, Applied, Attempt, AttemptReport, BreakerView, Breakers, Callback, Callbacks, Cancelled, Catalog, Charge,
+    ClaimId, ClaimRequest, Claimed, ConfigInForce, DeadCount, DeadFilter, DeadGroup, DeadLetters, Dispatched, DueBatch,
+    DueSet, EndpointFailure, Enqueue, ExecutorInfo, Extended, HandledJob, Hints, HookTail, Hooks, HooksKept,
+    HooksRecord, JobHistory, JobVersion, JobView, Launch, Lease, Note, OnceBegun, OnceKey, Opening, Pruned, Queue,
+    QueueDepth, Recorded, Redriven, Rescued, Roster, RosterRecord, RosterState, RunFilter, Runs, Schedules, Served,
+    Settled, SharedStore, SourceView, Status, Store, StoreResult, Swept, TokenHash,
 };
 use leasehold_store::Options;
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
@@ -95,6 +95,12 @@ macro_rules! by {
     };
     (Queue $name:ident, $stores:ident) => {
         $stores.executor
+    };
+    (Breakers endpoint_failed, $stores:ident) => {
+        $stores.executor
+    };
+    (Breakers breakers, $stores:ident) => {
+        $stores.viewer
     };
     (Callbacks expect, $stores:ident) => {
         $stores.executor

@@ -13,6 +13,7 @@ use leasehold_common::definition::{Definition, Tenant};
 use leasehold_common::id::{CorrelationId, JobKey};
 use leasehold_common::lease::{Acquired, Candidate, LeaseKind, Term};
 use leasehold_common::ledger::{self, Ledger};
+use leasehold_common::limit::GateId;
 use leasehold_common::plan;
 use leasehold_common::run::{Cause, Outcome, Report, RunState, RunView};
 use leasehold_common::store::{
@@ -271,10 +272,28 @@ impl Fixture {
 
     /// Claims for a new executor, for a minute.
     pub async fn claim_from(&self, queues: &[&str], limit: u32) -> Held {
+        self.claim_of(queues, limit, None).await
+    }
+
+    /// The same for an executor that can do this; `None`: it has not said.
+    pub async fn claim_of(&self, queues: &[&str], limit: u32, abilities: Option<Vec<GateId>>) -> Held {
         let executor = Uuid::now_v7();
         let queues = queues.iter().map(|queue| queue.parse().unwrap()).collect();
-        let request = ClaimRequest { executor, queues, limit, ttl: MINUTE };
+        let request = ClaimRequest { executor, queues, limit, ttl: MINUTE, abilities };
         Held { executor, claimed: self.store.claim(&request).await.unwrap() }
+    }
+
+    /// The same as [`Self::claim_on`], for an executor that can do no more than this beside what all can.
+    pub async fn claim_able(&self, limit: u32, abilities: &[&str]) -> Held {
+        self.activate().await;
+        for _ in 0..10_000 {
+            let able = abilities.iter().map(|need| GateId::of_need(need)).collect();
+            let held = self.claim_of(&["default"], limit, Some(able)).await;
+            if !held.items().is_empty() || held.claimed.dismissed == 0 {
+                return held;
+            }
+        }
+        panic!("items leave the line again and again");
     }
 
     /// The same as an executor does it: again and again while items only leave the line. What one answer started is

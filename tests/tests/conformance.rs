@@ -39,10 +39,14 @@ macro_rules! postgres {
 mod activate;
 #[path = "conformance/backfill.rs"]
 mod backfill;
+#[path = "conformance/breakers.rs"]
+mod breakers;
 #[path = "conformance/callbacks.rs"]
 mod callbacks;
 #[path = "conformance/cancel.rs"]
 mod cancel;
+#[path = "conformance/capable.rs"]
+mod capable;
 #[path = "conformance/catalog.rs"]
 mod catalog;
 #[path = "conformance/catch_up.rs"]

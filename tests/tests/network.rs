@@ -14,7 +14,13 @@ use leasehold_tests::stores::Fixture;
 use uuid::Uuid;
 
 fn request(executor: Uuid) -> ClaimRequest {
-    ClaimRequest { executor, queues: vec![QueueName::default()], limit: 10, ttl: Duration::from_secs(30) }
+    ClaimRequest {
+        executor,
+        queues: vec![QueueName::default()],
+        limit: 10,
+        ttl: Duration::from_secs(30),
+        abilities: None,
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

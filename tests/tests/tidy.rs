@@ -63,6 +63,8 @@ const ONLY_POSTGRES: &[&str] = &[
     "schedules/sweep",
 ];
 const ONLY_SQLITE: &[&str] = &[
+    "breakers/due",
+    "breakers/set_gate",
     "callbacks/mint",
     "callbacks/move",
     "dead/carry",
@@ -92,6 +94,7 @@ const ONLY_SQLITE: &[&str] = &[
     "queue/give_back",
     "queue/held_run",
     "queue/late_items",
+    "queue/needed",
     "queue/new_claim",
     "queue/next_ahead",
     "queue/open_lanes",

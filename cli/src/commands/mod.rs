@@ -3,6 +3,7 @@
 pub(crate) mod apply;
 pub(crate) mod backfill;
 pub(crate) mod bench;
+pub(crate) mod breakers;
 pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod dead;
@@ -50,6 +51,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
             with_store_of(url, tenant.as_ref(), |store| async move { tenants::run(&*store, args).await }).await
         }
         Command::Roster(args) => with_store(url, |store| async move { roster::run(&*store, &args).await }).await,
+        Command::Breakers(args) => with_store(url, |store| async move { breakers::run(&*store, &args).await }).await,
         Command::Jobs(args) => {
             let tenant = args.tenant().cloned();
             with_store_of(url, tenant.as_ref(), |store| async move { jobs::run(&*store, args).await }).await

@@ -1,7 +1,7 @@
 //! The status as an overview: what needs somebody first, then who leads, who works, what waits.
 
 use leasehold_common::lease::LeaseKind;
-use leasehold_common::store::{ExecutorView, Status};
+use leasehold_common::store::{ExecutorView, Status, Unserved};
 
 use super::roster;
 use super::style::{Palette, Tone};
@@ -47,6 +47,16 @@ pub(crate) fn notices(status: &Status) -> Vec<Notice> {
         let waiting = count(usize::try_from(status.queue.depth).unwrap_or(0), "item");
         say(Tone::Warn, format!("work is late: {waiting} due, the oldest for {}", length(age)));
     }
+    for breaker in &status.breakers {
+        let waiting = count(usize::try_from(breaker.waiting).unwrap_or(usize::MAX), "item");
+        say(
+            Tone::Bad,
+            format!("{} is down; waiting for it: {waiting}. See `leasehold breakers`", one_line(&breaker.endpoint)),
+        );
+    }
+    for unserved in &status.unserved {
+        say(Tone::Bad, missing(unserved));
+    }
     for source in &status.roster {
         if let Some(trouble) = roster::trouble(source) {
             say(Tone::Bad, trouble);
@@ -76,6 +86,22 @@ pub(crate) fn notices(status: &Status) -> Vec<Notice> {
         say(Tone::Warn, "there are no jobs: `leasehold apply leasehold.yaml` writes them".to_owned());
     }
     notices
+}
+
+/// What no executor can do or serves.
+fn missing(unserved: &Unserved) -> String {
+    let number = |n: u64, thing| count(usize::try_from(n).unwrap_or(usize::MAX), thing);
+    let (need, items) = (one_line(&unserved.need), number(unserved.waiting, "item"));
+    match need.split_once(':') {
+        Some(("queue", queue)) => format!("no executor serves the queue {queue}: {items} due there"),
+        Some(("handler", handler)) => {
+            format!("no executor has the handler {handler} of {}: {items} waiting", number(unserved.jobs, "job"))
+        }
+        _ => format!(
+            "no executor runs commands, as {} must: {items} waiting; see --allow-commands",
+            number(unserved.jobs, "job")
+        ),
+    }
 }
 
 /// The whole overview.
@@ -219,6 +245,7 @@ mod tests {
                 queues: vec!["default".to_owned()],
                 draining: false,
                 seen_ms_ago: 900,
+                abilities: Some(Vec::new()),
             }],
             queue: QueueView { depth: 1, oldest_age_ms: Some(20), waiting: 5, running: 2 },
             next_due: Some("2026-11-21T02:00:04Z".parse().unwrap()),
@@ -226,6 +253,8 @@ mod tests {
             roster: Vec::new(),
             hooks: Vec::new(),
             slow_jobs: Vec::new(),
+            unserved: Vec::new(),
+            breakers: Vec::new(),
         }
     }
 

@@ -81,6 +81,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("responses", "responses: {success: [200-299, 404], retry: [409, 5xx], fail: [410]}"),
     ("redirects", "redirects: 3"),
     ("callback", "callback: {within: 1h, total: 24h}"),
+    ("breaker", "breaker: false"),
     ("within", "within: 1h"),
     ("command", "command: {argv: [\"./report.sh\", \"{{ tenant.id }}\"]}"),
     ("argv", "argv: [\"./report.sh\", \"--all\"]"),

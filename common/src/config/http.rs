@@ -29,7 +29,7 @@ const METHODS: [(&str, &str); 7] = [
 ];
 
 const KEYS: &[&str] =
-    &["method", "url", "headers", "body", "content_type", "sign", "responses", "redirects", "callback"];
+    &["method", "url", "headers", "body", "content_type", "sign", "responses", "redirects", "callback", "breaker"];
 
 /// The header that `content_type` is for.
 const CONTENT_TYPE: &str = "content-type";
@@ -60,6 +60,7 @@ pub(super) fn read<'n, 't>(
         Some(entry) => callback(report, entry).map(Some),
         None => Some(None),
     };
+    let breaker = fields.get("breaker").map_or(Some(true), |entry| fields::boolean(report, entry));
     Some(HttpSpec {
         method: method?.to_owned(),
         url: url?,
@@ -69,6 +70,7 @@ pub(super) fn read<'n, 't>(
         responses: responses?,
         redirects: redirects?,
         callback: callback?,
+        breaker: breaker?,
     })
 }
 

@@ -11,6 +11,7 @@
 //! |---|---|
 //! | `schedules` | due times and their fan-out, for the leader |
 //! | `queue` | work items, for executors |
+//! | `breakers` | endpoints that are down, and what waits for them |
 //! | `callbacks` | runs that their endpoint reports later, and what runs say while they run |
 //! | `runs` | runs and their reports, for people and scripts |
 //! | `catalog` | tenants and jobs |
@@ -19,6 +20,7 @@
 //! | `hooks` | who is told what becomes of runs, for the leader |
 //! | `status` | how the system stands |
 
+mod breakers;
 mod callbacks;
 mod catalog;
 mod dead;
@@ -35,6 +37,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+pub use self::breakers::*;
 pub use self::callbacks::*;
 pub use self::catalog::*;
 pub use self::dead::*;
@@ -129,7 +132,9 @@ pub trait Hints: Send {
 
 /// A whole store.
 #[async_trait]
-pub trait Store: Lease + Schedules + Queue + Callbacks + Runs + Catalog + Roster + DeadLetters + Hooks {
+pub trait Store:
+    Lease + Schedules + Queue + Breakers + Callbacks + Runs + Catalog + Roster + DeadLetters + Hooks
+{
     /// Creates or upgrades the schema. Answers how many migrations were run.
     async fn migrate(&self) -> StoreResult<u64>;
 

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::StoreResult;
 use crate::definition::{DefinitionId, Tenant};
 use crate::id::{CorrelationId, JobName, QueueName, TenantId};
+use crate::limit::GateId;
 use crate::run::{Cause, Outcome};
 
 /// An executor process.
@@ -31,6 +32,8 @@ pub struct ExecutorInfo {
     pub queues: Vec<QueueName>,
     /// Whether it has stopped claiming.
     pub draining: bool,
+    /// What it can do, as [`crate::need`] names it.
+    pub abilities: Vec<String>,
 }
 
 /// What an executor asks for.
@@ -44,6 +47,9 @@ pub struct ClaimRequest {
     pub limit: u32,
     /// How long the claim lasts without [`Queue::extend`].
     pub ttl: Duration,
+    /// What the executor can do: items that need something else wait outside the line for one that can. `None`: it takes
+    /// what stands in line.
+    pub abilities: Option<Vec<GateId>>,
 }
 
 /// The token of a claim: random, and checked by every later write about its runs (invariants I5, I6).
@@ -92,6 +98,8 @@ pub struct ClaimedRun {
     pub tag: i64,
     /// The run time that its place was dealt with.
     pub cost: Duration,
+    /// Whether it was let through to find out whether its endpoint is back: the breaker is not closed.
+    pub probe: bool,
 }
 
 /// A line in which items wait: what is claimed first is decided within it.

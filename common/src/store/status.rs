@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::{HookView, SourceView};
+use super::{BreakerView, HookView, SourceView, Unserved};
 use crate::id::{JobName, TenantId};
 use crate::lease::Leader;
 
@@ -31,6 +31,10 @@ pub struct Status {
     pub hooks: Vec<HookView>,
     /// Jobs whose latest runs took longer than the time between their due times, the worst first, ten at most.
     pub slow_jobs: Vec<SlowJob>,
+    /// What jobs need and no live executor can do; empty while no executor is live, or while one has not said what it can.
+    pub unserved: Vec<Unserved>,
+    /// Breakers that are not closed.
+    pub breakers: Vec<BreakerView>,
 }
 
 /// An executor in the status.
@@ -54,6 +58,8 @@ pub struct ExecutorView {
     pub draining: bool,
     /// How long ago it was last heard of.
     pub seen_ms_ago: i64,
+    /// What it can do beside `http` and `sql`; null if it is of a version that does not say.
+    pub abilities: Option<Vec<String>>,
 }
 
 /// The queue in the status.

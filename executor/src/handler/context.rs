@@ -19,6 +19,7 @@ use super::databases::{Databases, TenantDb};
 use super::http::callback::Handover;
 use super::once::{Held, Once};
 use super::state::States;
+use crate::breakers::Sight;
 use crate::notes::Notebook;
 
 /// One attempt of one run, as its handler sees it. It cannot be built without a tenant, so a handler never works for
@@ -36,6 +37,7 @@ pub struct RunContext {
     notebook: Notebook,
     handover: Option<Handover>,
     held: Option<Held>,
+    sight: Sight,
 }
 
 impl RunContext {
@@ -55,6 +57,7 @@ impl RunContext {
             notebook: Notebook::default(),
             handover: None,
             held: None,
+            sight: Sight::default(),
         }
     }
 
@@ -119,6 +122,16 @@ impl RunContext {
 
     pub(crate) fn handover(&self) -> Option<&Handover> {
         self.handover.as_ref()
+    }
+
+    pub(crate) fn with_sight(mut self, sight: Sight) -> Self {
+        self.sight = sight;
+        self
+    }
+
+    /// What is seen of the endpoint.
+    pub(crate) fn sight(&self) -> &Sight {
+        &self.sight
     }
 
     pub(crate) fn notebook(&self) -> &Notebook {

@@ -21,12 +21,13 @@ use leasehold_common::endpoint::{CallbackSpec, HttpSpec, Responses};
 use leasehold_common::template::{Escape, Template};
 use leasehold_ops::webhook::Signer;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Client, Method, RequestBuilder};
+use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::Value;
 use url::Url;
 
 use super::egress::{Egress, EgressError};
 use super::{HandlerError, RunContext, chain};
+use crate::breakers::Sight;
 use crate::trace::traceparent;
 use body::Sent;
 use callback::Promise;
@@ -58,7 +59,7 @@ pub(crate) struct HttpCall {
 impl HttpCall {
     /// Checks the parts of an `http` handler.
     pub(crate) fn compile(spec: &HttpSpec) -> Result<Self, String> {
-        let HttpSpec { method, url, headers, body, sign, responses, redirects, callback } = spec;
+        let HttpSpec { method, url, headers, body, sign, responses, redirects, callback, breaker: _ } = spec;
         Ok(Self {
             method: Method::from_bytes(method.as_bytes()).map_err(|_| format!("{method:?} is not an HTTP method"))?,
             url: Template::parse(url).map_err(|error| format!("url {url:?}: {error}"))?,
@@ -230,7 +231,11 @@ impl HttpHandler {
         loop {
             let target = request.target();
             let failed = |why: &str| HandlerError::new(format!("{target}: {why}"));
-            let sent = request.build(client, context)?.send().await;
+            let built = request.build(client, context)?;
+            let sight = Some(context.sight()).filter(|_| redirects == 0);
+            sight.inspect(|sight| sight.asked());
+            let sent = built.send().await;
+            sight.inspect(|sight| see(sight, &sent));
             let mut response = sent.map_err(|error| {
                 let code = code_of(&error);
                 failed(&chain(&error.without_url())).code(code)
@@ -280,6 +285,15 @@ fn code_of(error: &reqwest::Error) -> &'static str {
         error if error.is_connect() => "http.connect",
         error if error.is_timeout() => "http.timeout",
         _ => "http.broken",
+    }
+}
+
+/// What is seen of the endpoint. That its address is refused here says nothing about it.
+fn see(sight: &Sight, sent: &Result<Response, reqwest::Error>) {
+    match sent {
+        Ok(response) if matches!(response.status().as_u16(), 502..=504) => sight.down(),
+        Err(error) if code_of(error) != "egress.refused" => sight.down(),
+        _ => sight.up(),
     }
 }
 

@@ -457,6 +457,7 @@ async fn runs_of_tenants_that_leave_stop_if_the_config_says_so() {
             limit: 5,
             queues: vec![leasehold_common::id::QueueName::default()],
             ttl: Duration::from_secs(600),
+            abilities: None,
         };
         let claimed = site.store.claim(&request).await.unwrap();
         assert_eq!(claimed.items.len(), 1);

@@ -237,6 +237,13 @@ impl PgStore {
             .fetch_one(&mut *write)
             .await
             .map_err(&failed)?;
+        let regated: Vec<i64> = plan.regate.iter().map(|job| job.key.as_i64()).collect();
+        let put: Vec<i64> = plan.put_jobs.iter().map(|job| job.key.as_i64()).collect();
+        sqlx::query(sql!("catalog/release_items"))
+            .bind([regated, put].concat())
+            .execute(&mut *write)
+            .await
+            .map_err(&failed)?;
         sqlx::query(sql!("catalog/lower_watermarks"))
             .bind(&changed)
             .bind(now)

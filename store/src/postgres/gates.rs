@@ -36,6 +36,8 @@ pub(super) struct Limited {
     pub(super) ids: Vec<Uuid>,
     pub(super) gates: Vec<i64>,
     pub(super) queues: Vec<String>,
+    /// What some of them need that the executor cannot do.
+    pub(super) lacking: Vec<i64>,
 }
 
 /// What a park did.
@@ -72,6 +74,7 @@ impl PgStore {
                 .bind(&limited.gates)
                 .bind(&limited.queues)
                 .bind(NEAR)
+                .bind(&limited.lacking)
                 .fetch_one(&self.work)
                 .await
                 .map_err(self.failed("park items that a limit has no room for"))?;
@@ -144,7 +147,8 @@ impl PgStore {
     /// Lets items go that have room and that nobody let go: limits were raised, or whoever freed a permit crashed. A
     /// piece of the gates, and if there are more, another one from somewhere. Answers how many items.
     pub(super) async fn wake_all(&self) -> StoreResult<u64> {
-        let (mut woken, seen) = self.wake_from(0).await?;
+        self.probe().await?;
+        let (mut woken, seen) = self.wake_from(i64::MIN).await?;
         if seen >= GATES.unsigned_abs() {
             woken += self.wake_from(rand::random_range(0..=i64::MAX)).await?.0;
         }

@@ -19,6 +19,7 @@ macro_rules! sql {
     };
 }
 
+mod breakers;
 mod callbacks;
 mod catalog;
 mod dead;
@@ -46,8 +47,8 @@ use async_trait::async_trait;
 use leasehold_common::id::TenantId;
 use leasehold_common::lease::{Leader, LeaseKind};
 use leasehold_common::store::{
-    CatalogView, ErrorKind, Hint, Hints, Hooks as _, QueueView, Roster as _, SharedStore, Status, Store, StoreError,
-    StoreResult,
+    Breakers as _, CatalogView, ErrorKind, ExecutorView, Hint, Hints, Hooks as _, QueueView, Roster as _, SharedStore,
+    Status, Store, StoreError, StoreResult,
 };
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgListener, PgPool, PgPoolOptions};
 use sqlx::{Connection as _, Executor as _};
@@ -379,10 +380,16 @@ impl Store for PgStore {
             .await
             .map_err(self.failed(OPERATION))?;
         let slow = sqlx::query(sql!("admin/slow_jobs")).fetch_all(&self.view).await.map_err(self.failed(OPERATION))?;
+        let executors =
+            executors.iter().map(|row| rows::executor(row, now)).collect::<StoreResult<Vec<ExecutorView>>>()?;
+        let needs = sqlx::query(sql!("admin/needs")).fetch_all(&self.view).await.map_err(self.failed(OPERATION))?;
+        let needs = needs.iter().map(rows::need).collect::<StoreResult<_>>()?;
         Ok(Status {
             now: crate::clock::at(now),
             leader: self.leader(now).await?,
-            executors: executors.iter().map(|row| rows::executor(row, now)).collect::<StoreResult<_>>()?,
+            unserved: crate::needs::unserved(needs, &self.queue_depths().await?, &executors),
+            breakers: self.breakers().await?,
+            executors,
             queue: QueueView {
                 depth: rows::get(&row, 1)?,
                 oldest_age_ms: rows::get::<Option<i64>>(&row, 2)?.map(|oldest| ((now - oldest) / 1000).max(0)),

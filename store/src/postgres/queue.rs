@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use leasehold_common::definition::Tenant;
 use leasehold_common::id::{CorrelationId, JobName, TenantId};
+use leasehold_common::limit::GateId;
 use leasehold_common::run::Outcome;
 use leasehold_common::store::{
     Activated, AttemptReport, Charge, ClaimId, ClaimRequest, Claimed, ClaimedRun, ErrorKind, ExecutorInfo, Extended,
@@ -17,6 +18,7 @@ use uuid::Uuid;
 use super::gates::{Freed, Limited, wake_in};
 use super::{PgStore, int, rows};
 use crate::clock::{span_of, us};
+use crate::json;
 
 /// How often, and after which pause, a claim whose answer was lost is looked up: long enough for a restart of the
 /// server, and well within any claim TTL.
@@ -61,7 +63,7 @@ impl Queue for PgStore {
             if rows::get(row, 10)? {
                 claimed.items.push(claimed_run(row)?);
             } else {
-                left.push(row)?;
+                left.push(row, request.abilities.as_deref())?;
             }
         }
         // What was claimed is claimed: if this fails, the items stay and the next claim meets them again.
@@ -143,6 +145,7 @@ impl Queue for PgStore {
             .bind(int(info.running))
             .bind(queues.join(" "))
             .bind(info.draining)
+            .bind(json::batch(&info.abilities))
             .execute(&self.vital)
             .await
             .map_err(self.failed("announce the executor"))?;
@@ -193,6 +196,7 @@ impl PgStore {
             .bind(claim)
             .bind(request.executor)
             .bind(us(request.ttl))
+            .bind(request.abilities.as_ref().map(|able| able.iter().map(|need| need.as_i64()).collect::<Vec<_>>()))
             .fetch_all(&self.work)
             .await
             .map_err(self.failed("claim work"))
@@ -368,7 +372,7 @@ struct Unstarted {
 
 impl Unstarted {
     /// A row of the claim: key, id, …, started, missed, blocked, queue, …, limited, gates.
-    fn push(&mut self, row: &PgRow) -> StoreResult<()> {
+    fn push(&mut self, row: &PgRow, abilities: Option<&[GateId]>) -> StoreResult<()> {
         let (key, id) = (rows::get(row, 0)?, rows::get(row, 1)?);
         let (blocked, limited) = (rows::get(row, 12)?, rows::get(row, 17)?);
         let gates = rows::get::<Option<Vec<i64>>>(row, 18)?.unwrap_or_default();
@@ -376,12 +380,15 @@ impl Unstarted {
             let queue: String = rows::get(row, 13)?;
             self.limited.keys.push(key);
             self.limited.ids.push(id);
+            let lacks = |gate: &GateId| gate.is_need() && abilities.is_some_and(|able| !able.contains(gate));
+            let lacking = gates.iter().copied().filter(|gate| lacks(&GateId::from_i64(*gate)));
+            self.limited.lacking.extend(lacking);
             self.limited.gates.extend(gates);
             if !self.limited.queues.contains(&queue) {
                 self.limited.queues.push(queue);
             }
         } else {
-            self.gates.extend(gates);
+            self.gates.extend(gates.into_iter().filter(|gate| *gate >= 0)); // a probe's turn is the rescuer's to give
         }
         if blocked || !limited {
             self.keys.push(key);
@@ -414,6 +421,7 @@ fn claimed_run(row: &PgRow) -> StoreResult<ClaimedRun> {
         lane: Lane { queue: rows::name(row, 13)?, priority: rows::get(row, 14)? },
         tag: rows::get(row, 15)?,
         cost: span_of(rows::get(row, 16)?),
+        probe: rows::get::<Option<Vec<i64>>>(row, 18)?.is_some_and(|gates| crate::is_probe(&gates)),
     })
 }
 

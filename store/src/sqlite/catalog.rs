@@ -75,6 +75,7 @@ impl Catalog for SqliteStore {
         put_jobs(&mut write, plan, now).await?;
         run(&mut write, sql!("catalog/pass_token"), &changed).await?;
         void_items(&mut write, &changed, now).await?;
+        sqlx::query(sql!("catalog/release_items")).execute(&mut *write).await.map_err(failed(APPLY))?;
         run_with(&mut write, sql!("catalog/lower_watermarks"), &changed, now).await?;
         write.commit().await.map_err(failed(APPLY))?;
         Ok(Applied::Done { revision })

@@ -7,6 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use leasehold_common::id::{CorrelationId, JobName, TenantId};
+use leasehold_common::limit::GateId;
 use leasehold_common::run::Outcome;
 use leasehold_common::store::{ClaimId, ClaimRequest, Claimed, ClaimedRun, Lane, StoreResult};
 use sqlx::sqlite::SqliteRow;
@@ -34,16 +35,16 @@ impl SqliteStore {
             return Ok(claimed);
         }
         let mut gates = Gates::read(&mut write, candidates.iter().flat_map(|c| c.needs.iter().copied()), now).await?;
-        let entries = admit(&candidates, &mut gates);
+        let entries = admit(&candidates, request.abilities.as_deref(), &mut gates);
         let started = start(&mut write, &candidates, &entries, claim, request.executor, now).await?;
 
         let mut left = Left::default();
         for (mut candidate, entry) in candidates.into_iter().zip(entries) {
             if let Some(begun_at) = started.get(&candidate.run.id) {
                 candidate.run.age = span_of(now - begun_at);
-                gates.started(&candidate.needs);
+                let probe = crate::is_probe(&gates.started(&candidate.needs));
                 left.taken.push(candidate.place());
-                claimed.items.push(candidate.run);
+                claimed.items.push(ClaimedRun { probe, ..candidate.run });
             } else {
                 gates.missed(&candidate.needs, entry.as_ref().err().copied());
                 left.add(candidate, entry);
@@ -79,18 +80,46 @@ async fn candidates(
         if room == 0 {
             break;
         }
-        let head = sqlx::query(sql!("queue/candidates"))
-            .bind(queue)
-            .bind(now)
-            .bind(room)
-            .fetch_all(&mut **write)
-            .await
-            .map_err(failed(OPERATION))?;
-        for row in &head {
-            candidates.push(Candidate::read(row)?);
-        }
+        candidates.extend(head(write, Some(queue), None, request, room, now).await?);
+    }
+    let needed = needed(write, request).await?;
+    for need in &needed {
+        candidates.extend(head(write, None, Some(*need), request, request.limit, now).await?);
+    }
+    if !needed.is_empty() {
+        candidates.sort_by_key(|candidate| (candidate.run.lane.priority, candidate.run.tag));
+        candidates.truncate(request.limit as usize);
     }
     Ok(candidates)
+}
+
+/// What items wait for that this executor can do.
+async fn needed(write: &mut Transaction<'static, Sqlite>, request: &ClaimRequest) -> StoreResult<Vec<i64>> {
+    let Some(abilities) = &request.abilities else { return Ok(Vec::new()) };
+    let needed: Vec<i64> =
+        sqlx::query_scalar(sql!("queue/needed")).fetch_all(&mut **write).await.map_err(failed(OPERATION))?;
+    Ok(needed.into_iter().filter(|need| abilities.contains(&GateId::from_i64(*need))).collect())
+}
+
+/// The head of a queue, or of what waits for an executor that can do something.
+async fn head(
+    write: &mut Transaction<'static, Sqlite>,
+    queue: Option<&str>,
+    need: Option<i64>,
+    request: &ClaimRequest,
+    limit: u32,
+    now: i64,
+) -> StoreResult<Vec<Candidate>> {
+    let rows = sqlx::query(sql!("queue/candidates"))
+        .bind(queue)
+        .bind(now)
+        .bind(limit)
+        .bind(need)
+        .bind(batch(&request.queues))
+        .fetch_all(&mut **write)
+        .await
+        .map_err(failed(OPERATION))?;
+    rows.iter().map(Candidate::read).collect()
 }
 
 async fn new_claim(
@@ -113,11 +142,14 @@ async fn new_claim(
 type Entry = Result<Option<String>, i64>;
 
 /// Lets candidates in, in the order of the line. One that will not start takes no room.
-fn admit(candidates: &[Candidate], gates: &mut Gates) -> Vec<Entry> {
+fn admit(candidates: &[Candidate], abilities: Option<&[GateId]>, gates: &mut Gates) -> Vec<Entry> {
     let mut busy = HashSet::new();
     candidates
         .iter()
         .map(|candidate| {
+            if let Some(need) = candidate.lacks(abilities) {
+                return Err(need);
+            }
             let alone = candidate.overlap != ALLOW && candidate.is_first_attempt();
             if candidate.needs.is_empty() || candidate.dismissal.is_some() || (alone && busy.contains(&candidate.key)) {
                 return Ok(None);
@@ -234,6 +266,7 @@ impl Candidate {
                 lane: Lane { queue: rows::name(row, 3)?, priority: rows::get(row, 4)? },
                 tag: rows::get(row, 20)?,
                 cost: span_of(rows::get(row, 21)?),
+                probe: false,
             },
             dismissal: rows::get::<Option<i16>>(row, 16)?.and_then(Outcome::from_code),
             token: rows::get::<Option<i64>>(row, 12)?.is_some(),
@@ -242,6 +275,13 @@ impl Candidate {
             buffer: rows::count(row, 19)?,
             needs: needs(row, 22)?,
         })
+    }
+
+    /// What it needs that the executor cannot do, if nothing else says that it must not run.
+    fn lacks(&self, abilities: Option<&[GateId]>) -> Option<i64> {
+        let abilities = abilities.filter(|_| matches!(self.dismissal, None | Some(Outcome::Overlapped)))?;
+        let lacks = |gate: GateId| gate.is_need() && !abilities.contains(&gate);
+        self.needs.iter().copied().find(|gate| lacks(GateId::from_i64(*gate)))
     }
 
     /// Key and id.

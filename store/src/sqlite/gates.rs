@@ -129,14 +129,16 @@ impl Gates {
         Ok((!passed.is_empty()).then(|| batch(&passed)))
     }
 
-    /// A run that was let in has started.
-    pub(super) fn started(&mut self, needs: &[i64]) {
-        let now = self.now;
+    /// A run that was let in has started. Answers the gates that it has passed.
+    pub(super) fn started(&mut self, needs: &[i64]) -> Vec<i64> {
+        let mut passed = Vec::new();
         for id in needs {
             if let Some(gate) = self.gates.get_mut(id) {
-                gate.start(now);
+                gate.start(self.now);
+                passed.push(*id);
             }
         }
+        passed
     }
 
     /// An item has left the line without a start: others may use the room that it does not. `at`: where it waits now.
@@ -254,6 +256,11 @@ pub(super) async fn wake_due(write: &mut Transaction<'static, Sqlite>, now: i64)
         .await
         .map_err(failed(OPERATION))?;
     wake(write, ids, now).await
+}
+
+/// Lets items go at one gate, as far as it has room.
+pub(super) async fn wake_all_at(write: &mut Transaction<'static, Sqlite>, gate: i64, now: i64) -> StoreResult<u64> {
+    wake(write, vec![gate], now).await
 }
 
 async fn wake(write: &mut Transaction<'static, Sqlite>, ids: Vec<i64>, now: i64) -> StoreResult<u64> {

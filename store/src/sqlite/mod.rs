@@ -12,6 +12,7 @@ macro_rules! sql {
     };
 }
 
+mod breakers;
 mod callbacks;
 mod catalog;
 mod claims;
@@ -39,7 +40,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use leasehold_common::lease::{Leader, LeaseKind};
 use leasehold_common::store::{
-    CatalogView, ErrorKind, Hint, Hints, Hooks as _, QueueView, Roster as _, Status, Store, StoreError, StoreResult,
+    Breakers as _, CatalogView, ErrorKind, ExecutorView, Hint, Hints, Hooks as _, Queue as _, QueueView, Roster as _,
+    Status, Store, StoreError, StoreResult,
 };
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection as _, Sqlite, Transaction};
@@ -159,10 +161,16 @@ impl Store for SqliteStore {
             .await
             .map_err(failed(OPERATION))?;
         let slow = sqlx::query(sql!("admin/slow_jobs")).fetch_all(&self.read).await.map_err(failed(OPERATION))?;
+        let executors =
+            executors.iter().map(|row| rows::executor(row, now)).collect::<StoreResult<Vec<ExecutorView>>>()?;
+        let needs = sqlx::query(sql!("admin/needs")).fetch_all(&self.read).await.map_err(failed(OPERATION))?;
+        let needs = needs.iter().map(rows::need).collect::<StoreResult<_>>()?;
         Ok(Status {
             now: at(now),
             leader: self.leader(now).await?,
-            executors: executors.iter().map(|row| rows::executor(row, now)).collect::<StoreResult<_>>()?,
+            unserved: crate::needs::unserved(needs, &self.queues().await?, &executors),
+            breakers: self.breakers().await?,
+            executors,
             queue: QueueView {
                 depth: rows::get(&row, 0)?,
                 oldest_age_ms: oldest.map(|oldest| ((now - oldest) / 1000).max(0)),

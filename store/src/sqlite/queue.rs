@@ -119,6 +119,7 @@ impl Queue for SqliteStore {
             .bind(queues.join(" "))
             .bind(info.draining)
             .bind(self.now())
+            .bind(batch(&info.abilities))
             .execute(&self.write)
             .await
             .map_err(failed("announce the executor"))?;

@@ -19,7 +19,7 @@ use uuid::Uuid;
 use super::endings::{Ending, drop_claims, end_or_requeue, record_skipped};
 use super::lease::fenced;
 use super::overlaps::promote_all;
-use super::{SqliteStore, gates, rows};
+use super::{SqliteStore, breakers, gates, rows};
 use crate::LATE_US;
 use crate::clock::us;
 use crate::error::failed;
@@ -114,9 +114,10 @@ impl Schedules for SqliteStore {
         let endings = lost_runs(&mut write, &claims, now).await?;
         let ended = end_or_requeue(&mut write, &endings, now).await?;
         drop_claims(&mut write, &claims).await?;
+        let probing = breakers::probe(&mut write, now).await?;
         let woken = gates::wake_waiting(&mut write, now).await? + gates::wake_spent(&mut write, now).await?;
         let promoted = ended.promoted + promote_all(&mut write, now).await? + woken;
-        if promoted > 0 || !claims.is_empty() {
+        if promoted + probing > 0 || !claims.is_empty() {
             write.commit().await.map_err(failed(OPERATION))?;
         }
         let is_dead = |e: &&Ending<'_>| e.retry_at.is_none() && ended.attempts.contains(&(e.id, e.attempt, e.claim));

@@ -358,6 +358,7 @@ async fn an_edit_waits_for_a_claim_in_flight(f: &Fixture) {
         .bind(uuid::Uuid::now_v7())
         .bind(uuid::Uuid::now_v7())
         .bind(60_000_000_i64)
+        .bind(None::<Vec<i64>>)
         .fetch_all(&mut *open)
         .await
         .unwrap();

@@ -122,6 +122,7 @@ async fn claimers_lose_nothing(f: &Fixture, claimers: usize, items: usize) {
                 queues: vec!["default".parse().unwrap()],
                 limit: 30 + 7 * u32::try_from(n).unwrap(),
                 ttl: MINUTE,
+                abilities: None,
             };
             tokio::spawn(async move {
                 let mut ids = Vec::new();
@@ -209,7 +210,7 @@ async fn overlap_holds_between_concurrent_claimers(f: &Fixture) {
         .map(|_| {
             let store = f.store.clone();
             let queues = vec!["default".parse().unwrap()];
-            let request = ClaimRequest { executor: Uuid::now_v7(), queues, limit: 7, ttl: MINUTE };
+            let request = ClaimRequest { executor: Uuid::now_v7(), queues, limit: 7, ttl: MINUTE, abilities: None };
             tokio::spawn(async move {
                 let mut jobs = Vec::new();
                 loop {

@@ -65,7 +65,10 @@ async fn execute(store: &SharedStore, verdict: impl Fn(u32) -> Verdict) {
     let executor = Uuid::now_v7();
     sure(|| store.activate(1000)).await;
     let queues = vec!["default".parse().unwrap()];
-    let Ok(claimed) = store.claim(&ClaimRequest { executor, queues, limit: 10, ttl: MINUTE }).await else { return };
+    let Ok(claimed) = store.claim(&ClaimRequest { executor, queues, limit: 10, ttl: MINUTE, abilities: None }).await
+    else {
+        return;
+    };
     let held = Held { executor, claimed };
     for part in held.reports(Verdict::Succeeded).chunks(3) {
         let part: Vec<_> = part

@@ -316,6 +316,7 @@ async fn work_off(f: &Fixture, items: u32, limit: u32, gates: &[(&'static str, u
                 queues: vec!["default".parse().unwrap()],
                 limit: limit + u32::try_from(n).unwrap(),
                 ttl: HOUR,
+                abilities: None,
             };
             let gates = gates.to_vec();
             tokio::spawn(async move {

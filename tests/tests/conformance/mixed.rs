@@ -39,7 +39,8 @@ async fn execute(store: SharedStore, stop: Arc<AtomicBool>, verdict: fn(usize, &
     while !stop.load(Ordering::SeqCst) {
         store.activate(500).await.unwrap();
         let queues = vec!["default".parse().unwrap()];
-        let claimed = store.claim(&ClaimRequest { executor, queues, limit: 15, ttl: MINUTE }).await.unwrap();
+        let claimed =
+            store.claim(&ClaimRequest { executor, queues, limit: 15, ttl: MINUTE, abilities: None }).await.unwrap();
         let held = Held { executor, claimed };
         store.extend(executor, &[held.claim()], MINUTE).await.unwrap();
         let reports: Vec<_> = held

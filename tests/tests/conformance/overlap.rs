@@ -446,7 +446,8 @@ async fn claimers_at_once(f: &Fixture, job: fn(&str) -> Job) -> HashMap<Correlat
         let calls = (0..4).map(|n| {
             let store = stores[n % 2].clone();
             let queues = vec!["default".parse().unwrap()];
-            let request = ClaimRequest { executor: Uuid::now_v7(), queues, limit: 5, ttl: 60 * MINUTE };
+            let request =
+                ClaimRequest { executor: Uuid::now_v7(), queues, limit: 5, ttl: 60 * MINUTE, abilities: None };
             tokio::spawn(async move {
                 let mut held = Vec::new();
                 store.activate(100).await.unwrap();

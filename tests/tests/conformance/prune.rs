@@ -138,6 +138,7 @@ async fn executors_that_are_gone_leave_the_list(f: &Fixture) {
         running: 0,
         queues: vec![],
         draining: false,
+        abilities: Vec::new(),
     };
     f.store.announce(&info).await.unwrap();
     prune(f, &term, MINUTE, 100).await;

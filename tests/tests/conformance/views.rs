@@ -96,6 +96,7 @@ fn executor(host: &str) -> ExecutorInfo {
         running: 3,
         queues: vec![QueueName::default(), "big".parse().unwrap()],
         draining: false,
+        abilities: Vec::new(),
     }
 }
 
@@ -335,7 +336,13 @@ async fn a_lost_connection_costs_one_retry(f: &Fixture) {
          WHERE datname = current_database() AND pid <> pg_backend_pid()",
     )
     .await;
-    let request = ClaimRequest { executor: Uuid::nil(), queues: vec![QueueName::default()], limit: 1, ttl: MINUTE };
+    let request = ClaimRequest {
+        executor: Uuid::nil(),
+        queues: vec![QueueName::default()],
+        limit: 1,
+        ttl: MINUTE,
+        abilities: None,
+    };
     let claimed = wait::until("the store is back", || {
         let answer = f.store.claim(&request);
         async move { answer.await.inspect_err(|error| assert_eq!(error.kind, ErrorKind::Unavailable, "{error}")) }

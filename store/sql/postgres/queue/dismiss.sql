@@ -53,7 +53,7 @@ place AS MATERIALIZED (
     FROM judged AS w JOIN waiting AS n ON n.job_key = w.job_key WHERE w.outcome = -2
 ),
 d AS MATERIALIZED (
-    SELECT g.tid, g.job_key, g.id, g.tenant_id, g.queue, g.prio, g.tag, g.cause, g.due, g.overlap, g.attempt, g.released,
+    SELECT g.tid, g.job_key, g.id, g.tenant_id, coalesce(g.home, g.queue) AS queue, g.prio, g.tag, g.cause, g.due, g.overlap, g.attempt, g.released,
            g.max_attempts, g.version, g.every_us, g.expires_at,
         CASE
           WHEN g.outcome IS DISTINCT FROM -2 THEN g.outcome

@@ -1,9 +1,10 @@
 -- Items that a limit has no room for leave the line, so that no claim meets them again: they wait at the first of their
--- gates that is shut (wake.sql lets them go). On a snapshot of its own and under the lock of the gates: whoever frees a
+-- gates that is shut (wake.sql lets them go), or for an executor that can do what this one cannot (claim.sql). On a snapshot of its own and under the lock of the gates: whoever frees a
 -- permit afterwards sees them. With them go others near the head of the line that are barred by the same gates. Items
 -- that have room by now stay in line.
 -- Locks: ready (skipping what others have), gates in the order of their ids.
--- $1 keys, $2 ids, $3 their gates, $4 queues, $5 how far to look for others
+-- $1 keys, $2 ids, $3 their gates, $4 queues, $5 how far to look for others, $6 what is needed that
+-- this executor cannot do
 WITH near AS MATERIALIZED (
     SELECT h.tid FROM unnest($4::text[]) AS q(name)
     CROSS JOIN LATERAL (
@@ -13,12 +14,14 @@ WITH near AS MATERIALIZED (
 ),
 asked AS MATERIALIZED (
     SELECT (SELECT r.ctid FROM leasehold.ready AS r
-            WHERE r.job_key = u.job_key AND r.id = u.id AND r.gate_id IS NULL LIMIT 1) AS tid, u.id
+            WHERE r.job_key = u.job_key AND r.id = u.id
+              AND (r.gate_id IS NULL OR r.gate_id >= -4611686018427387904 AND r.gate_id < 0) LIMIT 1) AS tid, u.id
     FROM unnest($1::bigint[], $2::uuid[]) AS u(job_key, id)
 ),
 i AS MATERIALIZED (
     SELECT ctid AS tid, job_key, id FROM leasehold.ready
-    WHERE ctid = ANY(ARRAY(SELECT tid FROM near UNION SELECT tid FROM asked WHERE tid IS NOT NULL)) AND gate_id IS NULL
+    WHERE ctid = ANY(ARRAY(SELECT tid FROM near UNION SELECT tid FROM asked WHERE tid IS NOT NULL))
+      AND (gate_id IS NULL OR gate_id >= -4611686018427387904 AND gate_id < 0)
     FOR UPDATE SKIP LOCKED
 ),
 wish AS MATERIALIZED (
@@ -38,7 +41,8 @@ gate AS MATERIALIZED (
     FROM (SELECT *, leasehold.clock_us() AS now FROM locked OFFSET 0) AS g
 ),
 shut AS MATERIALIZED (
-    SELECT w.id, w.tid, min(w.gate) AS gate FROM wish AS w JOIN gate AS g ON g.id = w.gate WHERE g.room <= 0
+    SELECT w.id, w.tid, min(w.gate) AS gate FROM wish AS w LEFT JOIN gate AS g ON g.id = w.gate
+    WHERE g.room <= 0 OR w.gate = ANY($6::bigint[])
     GROUP BY w.id, w.tid
 ),
 gone AS (
@@ -49,7 +53,7 @@ parked AS (
                                  attempt, released, max_attempts, version, every_us, catch_up, misfire_at, expires_at, gate_id, home)
     SELECT r.job_key, r.id, r.tenant_id, '', r.prio, r.tag, r.cost, r.cause, r.due, r.not_before,
            r.overlap, r.attempt, r.released, r.max_attempts, r.version, r.every_us, r.catch_up, r.misfire_at,
-           r.expires_at, s.gate, r.queue
+           r.expires_at, s.gate, coalesce(r.home, r.queue)
     FROM gone AS r JOIN shut AS s ON s.id = r.id
     RETURNING id, gate_id
 ),

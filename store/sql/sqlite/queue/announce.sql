@@ -1,4 +1,4 @@
--- ?1 id, ?2 host, ?3 pid, ?4 version, ?5 slots, ?6 running, ?7 queues, ?8 draining, ?9 now
-INSERT INTO executor (id, host, pid, version, slots, running, queues, draining, seen_at)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
-ON CONFLICT (id) DO UPDATE SET running = ?6, slots = ?5, queues = ?7, draining = ?8, seen_at = ?9
+-- ?1 id, ?2 host, ?3 pid, ?4 version, ?5 slots, ?6 running, ?7 queues, ?8 draining, ?9 now, ?10 abilities
+INSERT INTO executor (id, host, pid, version, slots, running, queues, draining, seen_at, abilities)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+ON CONFLICT (id) DO UPDATE SET running = ?6, slots = ?5, queues = ?7, draining = ?8, seen_at = ?9, abilities = ?10

@@ -7,8 +7,9 @@
 --   4 its limit has passed, or a later due time of the same job has come: the latest runs (an interval has none)
 --   3 its job is running (invariant I8; what this statement cannot know yet, the unique index on `running` does): its
 --     overlap policy then says whether it waits
--- ?1 queue, ?2 now, ?3 limit
-SELECT r.job_key, r.id, r.tenant_id, r.queue, r.prio, r.cause, r.due, r.overlap, r.attempt, r.released,
+-- ?1 queue, ?2 now, ?3 limit, ?4 instead of the queue what they wait for that this executor can do, ?5 [queue, …] that it
+-- serves
+SELECT r.job_key, r.id, r.tenant_id, coalesce(r.home, r.queue), r.prio, r.cause, r.due, r.overlap, r.attempt, r.released,
        r.max_attempts, r.version, r.every_us, j.name, j.definition_id, t.revision,
        CASE
          WHEN NOT j.active THEN 5
@@ -28,9 +29,11 @@ SELECT r.job_key, r.id, r.tenant_id, r.queue, r.prio, r.cause, r.due, r.overlap,
               THEN 3
        END AS dismissal,
        r.catch_up, r.not_before, j.buffer, r.tag, r.cost, j.gates
-FROM ready r
+FROM (SELECT * FROM (SELECT * FROM ready WHERE queue = ?1 ORDER BY prio, tag LIMIT ?3)
+      UNION ALL
+      SELECT * FROM (SELECT * FROM ready WHERE gate_id = ?4 AND home IN (SELECT value FROM json_each(?5))
+                     ORDER BY prio, tag LIMIT ?3)) AS r
 JOIN job j ON j.key = r.job_key
 LEFT JOIN tenant t ON t.id = r.tenant_id
-WHERE r.queue = ?1
 ORDER BY r.prio, r.tag
 LIMIT ?3

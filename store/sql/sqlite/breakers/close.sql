@@ -1,0 +1,2 @@
+-- ?1 endpoint
+DELETE FROM breaker WHERE endpoint = ?1 RETURNING gate_id

@@ -1,0 +1,2 @@
+-- ?1 endpoint
+UPDATE breaker SET probing = true WHERE endpoint = ?1
